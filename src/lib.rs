@@ -1,0 +1,23 @@
+//! Knotwork keeps a network's names right in the zones of an authoritative server and on every host.
+//!
+//! Layers, arrows only point down (`docs/architecture.md` has the map, `tests/layers.rs` the guard):
+//!
+//! ```text
+//! apps       cli                       wiring and words for people
+//! adapters   source · knot · authority files, sockets, servers
+//! engine     zone                      one worker per zone: refresh, plan, apply, report
+//! protocol   dns                       messages, TSIG, transfers: bytes, no sockets
+//! core       model view ownership plan spec   pure: no I/O, no clock
+//! ```
+
+pub mod authority;
+pub mod cli;
+pub mod dns;
+pub mod knot;
+pub mod model;
+pub mod ownership;
+pub mod plan;
+pub mod source;
+pub mod spec;
+pub mod view;
+pub mod zone;

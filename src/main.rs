@@ -1,0 +1,2 @@
+//! The `knotwork` program.
+fn main() {}

@@ -1,0 +1,131 @@
+//! Claims: declared record sets, with the objects that declare them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Name, RrSet, RrType};
+
+/// The identity of a declaring object as markers write it: `staticdnsrecord/<namespace>/<name>`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId(Arc<str>);
+
+impl ObjectId {
+    /// From marker form.
+    pub fn new(text: impl Into<Arc<str>>) -> ObjectId {
+        ObjectId(text.into())
+    }
+    /// Of a `StaticDNSRecord`.
+    pub fn static_record(namespace: &str, name: &str) -> ObjectId {
+        ObjectId(format!("staticdnsrecord/{namespace}/{name}").into())
+    }
+    /// Marker form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The namespace; empty when the form has none.
+    pub fn namespace(&self) -> &str {
+        self.0.split('/').nth(1).unwrap_or("")
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Debug for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What to do about an unmarked record set that is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AdoptPolicy {
+    /// Leave it; the claim waits.
+    Never,
+    /// Add our marker when the values and the TTL are the same.
+    #[default]
+    IfIdentical,
+    /// Replace it.
+    Takeover,
+}
+
+/// What happens to the records when their object goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeletionPolicy {
+    /// They go with it.
+    #[default]
+    Delete,
+    /// Only the marker goes.
+    Retain,
+}
+
+/// One declared record set.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Owner name.
+    pub name: Name,
+    /// Record type.
+    pub rtype: RrType,
+    /// Values and the TTL in force (declared, or the zone's default).
+    pub set: RrSet,
+    /// Who declares it.
+    pub object: ObjectId,
+    /// Creation time of the object, seconds since the epoch; `None` in files, where only the name decides.
+    pub created: Option<i64>,
+    /// About unmarked sets. `Takeover` only reaches here when the claim has the right to it.
+    pub adopt: AdoptPolicy,
+    /// What happens when the object goes.
+    pub deletion: DeletionPolicy,
+    /// Whether several objects contribute values to this set.
+    pub share: bool,
+    /// Whether this is a PTR that `reverse: true` made.
+    pub reverse: bool,
+}
+
+/// What is known of an object, apart from what it declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectState {
+    /// It exists and all it declares is in the claims.
+    Present,
+    /// It exists but is invalid, denied or unreadable in part: whatever markers name it stays as it is.
+    Protected,
+    /// It is being deleted (holds our finalizer): what it published may go.
+    Deleting,
+    /// Being let go without touching DNS values: only markers go (`abandon`).
+    Abandoned,
+    /// Observe, do not repair (`pause`).
+    Paused,
+}
+
+/// Whether the source was read in full. Anything but `Complete` forbids every delete of ours (DESIGN invariant 6).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SourceHealth {
+    /// Everything was read and parsed.
+    #[default]
+    Complete,
+    /// Something could not be read or parsed; one line for each, naming the file.
+    Incomplete(Vec<String>),
+}
+
+/// Everything that is declared for one zone, with the state of every object of the source.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    /// Claims by owner name and type; several for one set when objects compete or share.
+    pub sets: BTreeMap<Name, BTreeMap<RrType, Vec<Claim>>>,
+    /// All objects of the source, also those with nothing in this zone; the same map for every zone.
+    pub objects: Arc<HashMap<ObjectId, ObjectState>>,
+    /// Whether the source was read in full.
+    pub health: SourceHealth,
+    /// A person said that these objects are the whole world (`--prune`).
+    pub prune: bool,
+}
+
+impl Claims {
+    /// Adds one claim.
+    pub fn insert(&mut self, claim: Claim) {
+        self.sets.entry(claim.name.clone()).or_default().entry(claim.rtype).or_default().push(claim);
+    }
+}

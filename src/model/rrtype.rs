@@ -1,0 +1,79 @@
+//! Record types.
+
+use std::fmt;
+
+/// A DNS record type by its number (RFC 1035 §3.2.2 and the IANA registry).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RrType(pub u16);
+
+macro_rules! types {
+    ($($name:ident = $num:literal),+ $(,)?) => {
+        #[allow(missing_docs)]
+        impl RrType { $(pub const $name: RrType = RrType($num);)+ }
+        const NAMES: &[(u16, &str)] = &[$(($num, stringify!($name))),+];
+    };
+}
+
+types! {
+    A = 1, NS = 2, CNAME = 5, SOA = 6, PTR = 12, HINFO = 13, MX = 15, TXT = 16, AFSDB = 18, AAAA = 28, LOC = 29,
+    SRV = 33, NAPTR = 35, DNAME = 39, OPT = 41, DS = 43, SSHFP = 44, RRSIG = 46, NSEC = 47, DNSKEY = 48, DHCID = 49,
+    NSEC3 = 50, NSEC3PARAM = 51, TLSA = 52, SMIMEA = 53, CDS = 59, CDNSKEY = 60, OPENPGPKEY = 61, CSYNC = 62,
+    ZONEMD = 63, SVCB = 64, HTTPS = 65, SPF = 99, TSIG = 250, IXFR = 251, AXFR = 252, ANY = 255, URI = 256, CAA = 257,
+}
+
+impl RrType {
+    /// Parses a mnemonic (any case) or `TYPE123` (RFC 3597 §5).
+    pub fn parse(text: &str) -> Option<RrType> {
+        if let Some((num, _)) = NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
+            return Some(RrType(*num));
+        }
+        let head = text.get(..4)?;
+        let digits = &text[4..];
+        (head.eq_ignore_ascii_case("TYPE") && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| digits.parse().ok().map(RrType))?
+    }
+
+    /// Whether the type is a question or pseudo type that no zone can hold (RFC 6895 §3.1).
+    pub fn is_meta(self) -> bool {
+        matches!(self.0, 0 | 41 | 128..=255)
+    }
+
+    /// Whether the server makes and removes these records by itself when it signs a zone.
+    pub fn is_dnssec(self) -> bool {
+        matches!(
+            self,
+            RrType::RRSIG | RrType::NSEC | RrType::NSEC3 | RrType::NSEC3PARAM | RrType::DNSKEY | RrType::CDS | RrType::CDNSKEY
+        )
+    }
+}
+
+impl fmt::Display for RrType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NAMES.iter().find(|(num, _)| *num == self.0) {
+            Some((_, name)) => f.write_str(name),
+            None => write!(f, "TYPE{}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for RrType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings() {
+        assert_eq!(RrType::parse("aaaa"), Some(RrType::AAAA));
+        assert_eq!(RrType::parse("TYPE65400"), Some(RrType(65400)));
+        assert_eq!(RrType::parse("type1").unwrap().to_string(), "A");
+        assert_eq!(RrType::parse("TYPE65536"), None);
+        assert_eq!(RrType::parse("TYPEé"), None);
+        assert_eq!(RrType(65400).to_string(), "TYPE65400");
+    }
+}

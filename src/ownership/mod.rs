@@ -1,0 +1,119 @@
+//! Who owns a record set: markers, fences, and the signs of other writers. Pure.
+
+use crate::model::Name;
+
+/// Which writer a record set belongs to (DESIGN §4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Writer {
+    /// Marked by this installation.
+    Ours,
+    /// Marked by another Knotwork, or a fence of one.
+    Knotwork {
+        /// Its owner id.
+        owner: String,
+        /// The object named by its marker.
+        resource: String,
+    },
+    /// ExternalDNS, by its TXT registry.
+    ExternalDns {
+        /// `--txt-owner-id`.
+        owner: String,
+        /// Its resource, where the TXT says so.
+        resource: String,
+    },
+    /// The Nix module.
+    Nix {
+        /// `managed-by`.
+        managed_by: String,
+    },
+    /// A DHCP server (a DHCID is at the name, or a PTR's target has one).
+    Dhcp,
+    /// SOA, DNSSEC, ZONEMD, unclaimed apex NS.
+    Infrastructure,
+    /// Nobody's mark.
+    Unmarked,
+}
+
+impl Writer {
+    /// The stable class word of the JSON output.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Writer::Ours => "ours",
+            Writer::Knotwork { .. } => "knotwork",
+            Writer::ExternalDns { .. } => "externalDns",
+            Writer::Nix { .. } => "nix",
+            Writer::Dhcp => "dhcp",
+            Writer::Infrastructure => "infrastructure",
+            Writer::Unmarked => "unmarked",
+        }
+    }
+}
+
+/// How an ExternalDNS installation names its ownership TXT.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Affix {
+    /// `--txt-prefix`, may hold `%{record_type}`.
+    pub prefix: Option<String>,
+    /// `--txt-suffix`, may hold `%{record_type}`.
+    pub suffix: Option<String>,
+    /// `--txt-wildcard-replacement`.
+    pub wildcard: Option<String>,
+}
+
+/// Whose markers may be taken over (config `adoptFrom`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdoptFrom {
+    /// `heritage=nix,managed-by=…`.
+    Nix {
+        /// `managed-by`.
+        managed_by: String,
+    },
+    /// Another owner id of Knotwork.
+    Knotwork {
+        /// Its owner id.
+        owner: String,
+    },
+    /// ExternalDNS with this owner id.
+    ExternalDns {
+        /// Its owner id.
+        owner: String,
+    },
+}
+
+/// The limit on deletes and replaces of sets we own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrakeLimit {
+    /// Percent of the sets owned when the window began.
+    pub percent: u32,
+    /// The brake holds only above this many operations.
+    pub at_least: u32,
+}
+
+impl Default for BrakeLimit {
+    fn default() -> Self {
+        BrakeLimit { percent: 30, at_least: 10 }
+    }
+}
+
+/// What the planner has to know of one zone, from the configuration.
+#[derive(Debug, Clone)]
+pub struct ZoneRules {
+    /// Apex.
+    pub zone: Name,
+    /// Our owner id.
+    pub owner: String,
+    /// Our instance.
+    pub instance: String,
+    /// The marker label (`_knotwork`).
+    pub label: String,
+    /// ExternalDNS affixes to recognise; bare type prefixes are always known.
+    pub external_dns: Vec<Affix>,
+    /// Prefix of the Nix module's markers (`nix.`).
+    pub nix_prefix: String,
+    /// Whose markers may be taken over.
+    pub adopt_from: Vec<AdoptFrom>,
+    /// The brake.
+    pub brake: BrakeLimit,
+    /// Report only.
+    pub observe: bool,
+}

@@ -1,0 +1,144 @@
+//! The planner: claims × view → plan, a pure value.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Name, ObjectId, Rdata, RrSet, RrType};
+
+/// A prerequisite of an UPDATE (RFC 2136 §2.4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Guard {
+    /// The name holds no record.
+    NameNotInUse(Name),
+    /// The name holds some record.
+    NameInUse(Name),
+    /// The set is absent.
+    SetAbsent(Name, RrType),
+    /// The set exists, whatever its values.
+    SetExists(Name, RrType),
+    /// The set holds precisely these values, as transferred. TTLs are not compared by servers.
+    SetIs(Name, RrType, Vec<Rdata>),
+}
+
+/// One step of an UPDATE. Removes are sent before adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Remove one record by value (RFC 2136 §2.5.4).
+    Remove(Name, RrType, Rdata),
+    /// Add one record (RFC 2136 §2.5.1).
+    Add(Name, RrType, u32, Rdata),
+}
+
+/// What a change does, as the output names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// A new set.
+    Create,
+    /// Other values (a type swap is a delete and a create in one unit).
+    Replace,
+    /// Only the TTL.
+    Ttl,
+    /// The set goes.
+    Delete,
+    /// A set that was there becomes ours.
+    Adopt,
+    /// Only the marker changes: re-mark, release, left-over marker removed. Shown, never counted by the brake.
+    Mark,
+}
+
+/// One record set's step of a plan, with its prerequisites.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What it does.
+    pub action: Action,
+    /// Owner name.
+    pub name: Name,
+    /// Type.
+    pub rtype: RrType,
+    /// The set before.
+    pub old: Option<RrSet>,
+    /// The set after.
+    pub new: Option<RrSet>,
+    /// The object it is done for.
+    pub source: Option<ObjectId>,
+    /// Words for people where the action alone does not tell ("marker only: values were changed by others").
+    pub note: Option<String>,
+    /// Prerequisites besides the fence.
+    pub guards: Vec<Guard>,
+    /// The steps.
+    pub edits: Vec<Edit>,
+    /// Whether the brake counts it.
+    pub counted: bool,
+    /// Whether the brake holds it.
+    pub held: bool,
+    /// Must be sent after the change of this index was answered (DNAME replaced, apex NS swapped).
+    pub after: Option<usize>,
+}
+
+/// A stable reason word (DESIGN §4, status reasons).
+pub type Reason = &'static str;
+
+/// A claim that cannot be fulfilled now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Owner name.
+    pub name: Name,
+    /// Type.
+    pub rtype: RrType,
+    /// Stable word: `NameClaimed`, `OwnedByOther`, `Contested`, `Incompatible`, `NotIdentical` …
+    pub reason: Reason,
+    /// The other owner in words (`externalDns default service/x/y`, `staticdnsrecord/dns/other`), empty when nobody.
+    pub owner: String,
+    /// The object that loses.
+    pub source: Option<ObjectId>,
+    /// What is wrong and the way out, one sentence each.
+    pub message: String,
+}
+
+/// A set of ours that nothing declares and nobody asked to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// Owner name.
+    pub name: Name,
+    /// Type.
+    pub rtype: RrType,
+    /// The object its marker names.
+    pub resource: ObjectId,
+}
+
+/// What the brake holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Stable over the held operations only.
+    pub hash: String,
+    /// Deletes held.
+    pub deletes: usize,
+    /// Replaces held.
+    pub replaces: usize,
+    /// Sets owned when the window began.
+    pub owned: usize,
+    /// Operations that the limit allows.
+    pub limit: usize,
+}
+
+/// What would change in one zone, what would not, and why.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Apex.
+    pub zone: Name,
+    /// The view's serial.
+    pub serial: u32,
+    /// In name order; `after` points into it.
+    pub changes: Vec<Change>,
+    /// Claims that cannot be fulfilled.
+    pub conflicts: Vec<Conflict>,
+    /// Ours without provenance.
+    pub orphans: Vec<Orphan>,
+    /// Deletes that wait because the source is incomplete: count, and the first reason.
+    pub waiting: Option<(usize, String)>,
+    /// What the brake holds.
+    pub held: Option<Held>,
+    /// Sets left alone, by writer class.
+    pub skipped: BTreeMap<&'static str, usize>,
+    /// Sets of ours in the view.
+    pub owned: usize,
+}
