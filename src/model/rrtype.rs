@@ -42,7 +42,13 @@ impl RrType {
     pub fn is_dnssec(self) -> bool {
         matches!(
             self,
-            RrType::RRSIG | RrType::NSEC | RrType::NSEC3 | RrType::NSEC3PARAM | RrType::DNSKEY | RrType::CDS | RrType::CDNSKEY
+            RrType::RRSIG
+                | RrType::NSEC
+                | RrType::NSEC3
+                | RrType::NSEC3PARAM
+                | RrType::DNSKEY
+                | RrType::CDS
+                | RrType::CDNSKEY
         )
     }
 }
