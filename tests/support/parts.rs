@@ -1,0 +1,117 @@
+//! Which real parts the machine has, and the log of what ran on them.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A program to start, perhaps through another loader (a newer Debian's, unpacked).
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Program and leading arguments.
+    pub argv: Vec<String>,
+}
+
+impl Program {
+    /// A command of this program.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.argv[0]);
+        command.args(&self.argv[1..]);
+        command
+    }
+}
+
+/// The tiers of `./test`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Pure parts, embedded authority, fakes.
+    Quick,
+    /// Every kind of real part once.
+    Normal,
+    /// Soaks and old versions.
+    Full,
+}
+
+/// The tier this run belongs to (`KNOTWORK_TIER`); `Normal` by default.
+pub fn tier() -> Tier {
+    match std::env::var("KNOTWORK_TIER").as_deref() {
+        Ok("quick") => Tier::Quick,
+        Ok("full") => Tier::Full,
+        _ => Tier::Normal,
+    }
+}
+
+/// Where unpacked parts are kept between runs, see `tests/parts/`.
+pub fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache"));
+    base.join("knotwork")
+}
+
+fn on_path(name: &str) -> Option<String> {
+    let mut places: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    places.extend(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    places.into_iter().map(|dir| dir.join(name)).find(|path| path.is_file()).map(|path| path.display().to_string())
+}
+
+/// The program of a part, if the machine has it.
+pub fn find(part: &str) -> Option<Program> {
+    let single = |name: &str| on_path(name).map(|path| Program { argv: vec![path] });
+    match part {
+        "knot" => single("knotd"),
+        "knot-next" => {
+            let root = cache().join("parts/knot-next/root");
+            let lib = root.join("usr/lib/x86_64-linux-gnu");
+            let loader = lib.join("ld-linux-x86-64.so.2");
+            let program = root.join("usr/sbin/knotd");
+            (loader.is_file() && program.is_file()).then(|| Program {
+                argv: vec![
+                    loader.display().to_string(),
+                    "--library-path".into(),
+                    lib.display().to_string(),
+                    program.display().to_string(),
+                ],
+            })
+        }
+        "bind" => single("named"),
+        other => single(other),
+    }
+}
+
+/// The program of a part, noted in the log of the run; `None` when this run goes without it.
+///
+/// # Panics
+/// With `CI=true` when the machine lacks the part.
+pub fn need(part: &str) -> Option<Program> {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    if tier() == Tier::Quick {
+        note(part, &test, "quick");
+        return None;
+    }
+    if let Some(program) = find(part) {
+        note(part, &test, "ran");
+        return Some(program);
+    }
+    note(part, &test, "missing");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "the part `{part}` is missing, and CI=true forbids that");
+    eprintln!("*** {test}: NOT RUN, the part `{part}` is missing on this machine (./test installs it)");
+    None
+}
+
+/// Whether a test of the `full` tier shall run now; says so when not.
+pub fn full() -> bool {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    if tier() == Tier::Full {
+        return true;
+    }
+    eprintln!("--- {test}: belongs to `./test full`");
+    false
+}
+
+fn note(part: &str, test: &str, what: &str) {
+    let Some(path) = std::env::var_os("KNOTWORK_PARTS_LOG") else { return };
+    if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path) {
+        let _ = file.write_all(format!("{part}\t{what}\t{test}\n").as_bytes());
+    }
+}
