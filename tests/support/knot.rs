@@ -60,6 +60,11 @@ impl Knot {
 
     /// Starts a server.
     pub fn with(program: &Program, setup: &Setup) -> Knot {
+        Knot::shipped(program, setup, |dir, port| config(dir, port, setup))
+    }
+
+    /// Starts a server with a configuration of the caller's, made from the folder and the port.
+    pub fn shipped(program: &Program, setup: &Setup, config: impl Fn(&str, u16) -> String) -> Knot {
         let dir = tempfile::Builder::new().prefix("kw-knot").tempdir().expect("temp dir");
         let port = wait::free_port();
         for sub in ["run", "db", "zones"] {
@@ -70,7 +75,7 @@ impl Knot {
                 setup.files.iter().find(|(name, _)| name == zone).map_or_else(|| minimal_zone(zone), |f| f.1.clone());
             std::fs::write(dir.path().join("zones").join(format!("{zone}.zone")), text).expect("zone file");
         }
-        std::fs::write(dir.path().join("knot.conf"), config(dir.path(), port, setup)).expect("config");
+        std::fs::write(dir.path().join("knot.conf"), config(&dir.path().display().to_string(), port)).expect("config");
         give_to_knot(program, dir.path());
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         let mut knot = Knot { program: program.clone(), child: None, addr, dir };
@@ -140,8 +145,7 @@ pub fn minimal_zone(zone: &str) -> String {
     format!("$ORIGIN {zone}.\n$TTL 300\n@ SOA ns0 hostmaster 1 3600 600 86400 60\n@ NS ns0\nns0 A 10.0.0.2\n")
 }
 
-fn config(dir: &Path, port: u16, setup: &Setup) -> String {
-    let dir = dir.display();
+fn config(dir: &str, port: u16, setup: &Setup) -> String {
     let mut text = format!(
         "server:\n    rundir: \"{dir}/run\"\n    listen: [ 127.0.0.1@{port} ]\n    automatic-acl: off\n    tcp-idle-timeout: 60\n\
          log:\n  - target: stderr\n    any: info\n\
