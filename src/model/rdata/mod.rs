@@ -1,12 +1,18 @@
-//! RDATA: canonical form, presentation form both ways, names inside.
+//! RDATA: canonical form, presentation form both ways, names inside, builders for what people declare.
+//!
+//! One table ([`layout`]) says how each known type is laid out; everything else walks it:
+//!
+//! - [`wire`]: canonical form, well-formedness, names, decompression;
+//! - `format` and `parse`: presentation form, with `svcb`, `loc` and `bitmap` for the parts that are languages of their own;
+//! - `typed`: RDATA from the fields of a declaration, stricter than a zone file.
 
-use std::borrow::Cow;
+mod bitmap;
+mod error;
+mod layout;
+mod loc;
+mod svcb;
+mod token;
+mod wire;
 
-use super::RrType;
-
-/// The canonical form of RDATA: embedded names of the types of RFC 4034 §6.2 (as corrected by RFC 6840 §5.1)
-/// in lower case.
-pub fn canonical(rtype: RrType, rdata: &[u8]) -> Cow<'_, [u8]> {
-    let _ = rtype;
-    Cow::Borrowed(rdata)
-}
+pub use error::RdataError;
+pub use wire::{canonical, check, decompress, names_in, same};
