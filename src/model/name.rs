@@ -42,69 +42,107 @@ impl Name {
 
     /// Parses presentation form; a final dot is optional, the result is always absolute.
     ///
-    /// Understands `\.` and `\DDD` escapes and turns non-ASCII labels into A-labels (UTS 46).
+    /// Understands `\.` and `\DDD` escapes and turns non-ASCII labels into A-labels (UTS 46); ASCII labels, those with
+    /// underscores and the wildcard among them, stay as they are.
     ///
     /// # Errors
     /// Any [`NameError`].
     pub fn parse(text: &str) -> Result<Name, NameError> {
+        if !text.is_ascii() {
+            return Name::parse_ascii(&to_a_labels(text)?);
+        }
+        Name::parse_ascii(text)
+    }
+
+    fn parse_ascii(text: &str) -> Result<Name, NameError> {
         if text == "." {
             return Ok(Name::root());
         }
-        let ascii;
-        let text = if text.is_ascii() {
-            text
-        } else {
-            ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::EMPTY)
-                .map_err(|_| NameError::Idn(text.to_owned()))?
-                .into_owned();
-            &ascii
-        };
-        let bytes = text.strip_suffix('.').filter(|t| !t.ends_with('\\')).unwrap_or(text).as_bytes();
+        let bytes = if Name::is_absolute(text) { &text.as_bytes()[..text.len() - 1] } else { text.as_bytes() };
+        if bytes.contains(&b'\\') {
+            return Name::parse_escaped(bytes);
+        }
+        // Without escapes the wire form is the text with its dots turned into lengths, one octet longer at each end.
+        let len = bytes.len() + 2;
+        for label in bytes.split(|b| *b == b'.') {
+            check_label(label)?;
+        }
+        if len > MAX {
+            return Err(NameError::TooLong(len));
+        }
+        let mut wire = [0u8; MAX];
+        let mut start = 0;
+        for (index, byte) in bytes.iter().enumerate() {
+            if *byte == b'.' {
+                wire[start] = (index - start) as u8;
+                start = index + 1;
+            } else {
+                wire[index + 1] = byte.to_ascii_lowercase();
+            }
+        }
+        wire[start] = (bytes.len() - start) as u8;
+        Ok(Name(wire[..len].into()))
+    }
+
+    fn parse_escaped(bytes: &[u8]) -> Result<Name, NameError> {
         let mut wire: Vec<u8> = Vec::with_capacity(bytes.len() + 2);
-        let mut label: Vec<u8> = Vec::with_capacity(63);
+        let mut label: Vec<u8> = Vec::with_capacity(MAX_LABEL);
         let mut i = 0;
         loop {
-            let end = i >= bytes.len();
-            if end || bytes[i] == b'.' {
-                if label.is_empty() {
-                    return Err(NameError::EmptyLabel);
-                }
-                if label.len() > 63 {
-                    return Err(NameError::LabelTooLong(String::from_utf8_lossy(&label).into_owned(), label.len()));
-                }
-                wire.push(label.len() as u8);
-                wire.append(&mut label);
-                if end {
-                    break;
-                }
-                i += 1;
-                continue;
-            }
-            if bytes[i] == b'\\' {
-                let rest = &bytes[i + 1..];
-                match rest {
-                    [a, b, c, ..] if a.is_ascii_digit() && b.is_ascii_digit() && c.is_ascii_digit() => {
-                        let value = u32::from(a - b'0') * 100 + u32::from(b - b'0') * 10 + u32::from(c - b'0');
-                        let value = u8::try_from(value).map_err(|_| NameError::BadEscape(i))?;
-                        label.push(value.to_ascii_lowercase());
-                        i += 4;
+            match bytes[i.min(bytes.len())..] {
+                [] | [b'.', ..] => {
+                    check_label(&label)?;
+                    wire.push(label.len() as u8);
+                    wire.append(&mut label);
+                    if i >= bytes.len() {
+                        break;
                     }
-                    [a, ..] if !a.is_ascii_digit() => {
-                        label.push(a.to_ascii_lowercase());
-                        i += 2;
-                    }
-                    _ => return Err(NameError::BadEscape(i)),
+                    i += 1;
                 }
-                continue;
+                [b'\\', a, b, c, ..] if a.is_ascii_digit() && b.is_ascii_digit() && c.is_ascii_digit() => {
+                    let value = u32::from(a - b'0') * 100 + u32::from(b - b'0') * 10 + u32::from(c - b'0');
+                    let value = u8::try_from(value).map_err(|_| NameError::BadEscape(i))?;
+                    label.push(value.to_ascii_lowercase());
+                    i += 4;
+                }
+                [b'\\', a, ..] if !a.is_ascii_digit() => {
+                    label.push(a.to_ascii_lowercase());
+                    i += 2;
+                }
+                [b'\\', ..] => return Err(NameError::BadEscape(i)),
+                [byte, ..] => {
+                    label.push(byte.to_ascii_lowercase());
+                    i += 1;
+                }
             }
-            label.push(bytes[i].to_ascii_lowercase());
-            i += 1;
         }
         wire.push(0);
-        if wire.len() > 255 {
+        if wire.len() > MAX {
             return Err(NameError::TooLong(wire.len()));
         }
         Ok(Name(wire.into()))
+    }
+
+    /// Whether presentation form ends in a dot that is not escaped.
+    pub fn is_absolute(text: &str) -> bool {
+        let Some(rest) = text.strip_suffix('.') else { return false };
+        rest.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 0
+    }
+
+    /// This name's labels before those of `parent`.
+    ///
+    /// # Errors
+    /// [`NameError::TooLong`].
+    pub fn under(&self, parent: &Name) -> Result<Name, NameError> {
+        let own = &self.0[..self.0.len() - 1];
+        let total = own.len() + parent.0.len();
+        if total > MAX {
+            return Err(NameError::TooLong(total));
+        }
+        let mut wire = [0u8; MAX];
+        wire[..own.len()].copy_from_slice(own);
+        wire[own.len()..total].copy_from_slice(&parent.0);
+        Ok(Name(wire[..total].into()))
     }
 
     /// Takes an uncompressed wire form that fills `wire` exactly, folding case.
@@ -112,7 +150,7 @@ impl Name {
     /// # Errors
     /// [`NameError::Wire`] or [`NameError::TooLong`].
     pub fn from_wire(wire: &[u8]) -> Result<Name, NameError> {
-        if wire.len() > 255 {
+        if wire.len() > MAX {
             return Err(NameError::TooLong(wire.len()));
         }
         let mut at = 0;
@@ -130,7 +168,11 @@ impl Name {
             return Err(NameError::Wire);
         }
         // Length octets are below 64 and so are never letters: folding the whole slice is safe.
-        Ok(Name(wire.to_ascii_lowercase().into()))
+        let mut folded = [0u8; MAX];
+        let folded = &mut folded[..wire.len()];
+        folded.copy_from_slice(wire);
+        folded.make_ascii_lowercase();
+        Ok(Name((&*folded).into()))
     }
 
     /// The uncompressed lower-case wire form, final root label included.
@@ -174,21 +216,17 @@ impl Name {
     /// # Errors
     /// [`NameError::LabelTooLong`], [`NameError::EmptyLabel`] or [`NameError::TooLong`].
     pub fn child(&self, label: &[u8]) -> Result<Name, NameError> {
-        if label.is_empty() {
-            return Err(NameError::EmptyLabel);
-        }
-        if label.len() > 63 {
-            return Err(NameError::LabelTooLong(String::from_utf8_lossy(label).into_owned(), label.len()));
-        }
+        check_label(label)?;
         let total = self.0.len() + label.len() + 1;
-        if total > 255 {
+        if total > MAX {
             return Err(NameError::TooLong(total));
         }
-        let mut wire = Vec::with_capacity(total);
-        wire.push(label.len() as u8);
-        wire.extend(label.iter().map(u8::to_ascii_lowercase));
-        wire.extend_from_slice(&self.0);
-        Ok(Name(wire.into()))
+        let mut wire = [0u8; MAX];
+        wire[0] = label.len() as u8;
+        wire[1..=label.len()].copy_from_slice(label);
+        wire[1..=label.len()].make_ascii_lowercase();
+        wire[label.len() + 1..total].copy_from_slice(&self.0);
+        Ok(Name(wire[..total].into()))
     }
 
     /// Whether this name is `zone` or below it, by whole labels.
@@ -275,20 +313,76 @@ impl<'a> Iterator for Labels<'a> {
 impl fmt::Display for Name {
     /// Absolute presentation form with the final dot, escaped as in RFC 1035 §5.1.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_root() {
-            return f.write_str(".");
-        }
-        for label in self.labels() {
-            for &byte in label {
-                match byte {
-                    b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b'@' | b'$' => write!(f, "\\{}", byte as char)?,
-                    0x21..=0x7e => write!(f, "{}", byte as char)?,
-                    _ => write!(f, "\\{byte:03}")?,
+        write_wire(&self.0, f)
+    }
+}
+
+/// Writes the presentation form of a well-formed uncompressed wire form, in its letter case.
+pub(super) fn write_wire(wire: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
+    if wire == [0] {
+        return f.write_char('.');
+    }
+    for label in (Labels { rest: wire }) {
+        for &byte in label {
+            match byte {
+                b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b'@' | b'$' => {
+                    f.write_char('\\')?;
+                    f.write_char(char::from(byte))?;
                 }
+                0x21..=0x7e => f.write_char(char::from(byte))?,
+                _ => write!(f, "\\{byte:03}")?,
             }
-            f.write_str(".")?;
         }
-        Ok(())
+        f.write_char('.')?;
+    }
+    Ok(())
+}
+
+/// The longest wire form and the longest label, in octets (RFC 1035 §2.3.4).
+const MAX: usize = 255;
+const MAX_LABEL: usize = 63;
+
+fn check_label(label: &[u8]) -> Result<(), NameError> {
+    match label.len() {
+        0 => Err(NameError::EmptyLabel),
+        1..=MAX_LABEL => Ok(()),
+        len => Err(NameError::LabelTooLong(String::from_utf8_lossy(label).into_owned(), len)),
+    }
+}
+
+/// Turns each label that is not ASCII into its A-label; the ideographic full stops count as dots (UTS 46 §2.3).
+fn to_a_labels(text: &str) -> Result<String, NameError> {
+    let bad = || NameError::Idn(text.to_owned());
+    let mut ascii = String::with_capacity(text.len() * 2);
+    let mut rest = text;
+    loop {
+        let mut escaped = false;
+        let end = rest.find(|c| match c {
+            '\\' => {
+                escaped = !escaped;
+                false
+            }
+            '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => !std::mem::take(&mut escaped),
+            _ => {
+                escaped = false;
+                false
+            }
+        });
+        let label = &rest[..end.unwrap_or(rest.len())];
+        if label.is_ascii() {
+            ascii.push_str(label);
+        } else {
+            // Neither an escape nor a dot that appears in the mapping has a place in a U-label.
+            let mapped = idna::domain_to_ascii_cow(label.as_bytes(), idna::AsciiDenyList::EMPTY).map_err(|_| bad())?;
+            if label.contains('\\') || mapped.contains(['.', '\\']) {
+                return Err(bad());
+            }
+            ascii.push_str(&mapped);
+        }
+        let Some(end) = end else { return Ok(ascii) };
+        ascii.push('.');
+        rest = &rest[end..];
+        rest = &rest[rest.chars().next().map_or(0, char::len_utf8)..];
     }
 }
 
@@ -300,9 +394,32 @@ impl fmt::Debug for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        let mine: Vec<&[u8]> = self.labels().collect();
-        let theirs: Vec<&[u8]> = other.labels().collect();
-        mine.iter().rev().cmp(theirs.iter().rev())
+        // Where each label starts, leftmost first; 255 octets hold at most 127 labels.
+        fn starts(wire: &[u8], starts: &mut [u8; 128]) -> usize {
+            let (mut at, mut count) = (0, 0);
+            while wire[at] != 0 {
+                starts[count] = at as u8;
+                count += 1;
+                at += usize::from(wire[at]) + 1;
+            }
+            count
+        }
+        if self.0 == other.0 {
+            return Ordering::Equal;
+        }
+        let (mut mine, mut theirs) = ([0; 128], [0; 128]);
+        let (own_count, other_count) = (starts(&self.0, &mut mine), starts(&other.0, &mut theirs));
+        let label = |wire: &'_ [u8], start: u8| -> std::ops::Range<usize> {
+            let start = usize::from(start);
+            start + 1..start + 1 + usize::from(wire[start])
+        };
+        for (a, b) in mine[..own_count].iter().rev().zip(theirs[..other_count].iter().rev()) {
+            let order = self.0[label(&self.0, *a)].cmp(&other.0[label(&other.0, *b)]);
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+        own_count.cmp(&other_count)
     }
 }
 
@@ -336,12 +453,22 @@ mod tests {
         assert_eq!(n("b\u{fc}cher.internal").to_string(), "xn--bcher-kva.internal.");
         assert_eq!(n("*.apps.internal").to_string(), "*.apps.internal.");
         assert_eq!(n("_dmarc.internal").to_string(), "_dmarc.internal.");
+        assert_eq!(n("*._tcp.B\u{dc}CHER\u{3002}a\\.b").to_string(), "*._tcp.xn--bcher-kva.a\\.b.");
+        assert_eq!(n("a\\\\.b"), n("a\\092.b."));
+        assert_eq!(n("a\\\\."), n("a\\\\"), "an escaped backslash before the final dot");
+        assert_eq!(n("a\\.").to_string(), "a\\..");
     }
 
     #[test]
     fn refuses_what_is_no_name() {
         assert_eq!(Name::parse("a..b"), Err(NameError::EmptyLabel));
         assert_eq!(Name::parse(""), Err(NameError::EmptyLabel));
+        assert_eq!(Name::parse(".."), Err(NameError::EmptyLabel));
+        assert_eq!(Name::parse("\u{ad}.a"), Err(NameError::EmptyLabel), "a soft hyphen alone maps to nothing");
+        assert!(matches!(Name::parse("b\u{fc}\\.a"), Err(NameError::Idn(_))));
+        assert!(matches!(Name::parse("a\\"), Err(NameError::BadEscape(1))));
+        assert!(matches!(Name::parse("a\\25"), Err(NameError::BadEscape(1))));
+        assert!(matches!(Name::parse("a\\256"), Err(NameError::BadEscape(1))));
         assert!(matches!(Name::parse(&"x".repeat(64)), Err(NameError::LabelTooLong(_, 64))));
         assert!(matches!(Name::parse(&"x.".repeat(128)), Err(NameError::TooLong(257))));
         assert!(matches!(Name::parse("a\\300"), Err(NameError::BadEscape(1))));

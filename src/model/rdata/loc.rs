@@ -161,3 +161,48 @@ fn encode_precision(centimetres: i64) -> Option<u8> {
     }
     (exponent <= 9).then_some((mantissa as u8) << 4 | exponent)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::model::RrType;
+    use crate::model::rdata::{from_text, to_text};
+
+    fn rewritten(text: &str) -> String {
+        to_text(RrType::LOC, &from_text(RrType::LOC, text, None).unwrap())
+    }
+
+    #[test]
+    fn the_examples_of_rfc_1876() {
+        assert_eq!(rewritten("42 21 54 N 71 06 18 W -24m 30m"), "42 21 54.000 N 71 6 18.000 W -24.00m 30m 10000m 10m");
+        assert_eq!(
+            rewritten("42 21 43.952 N 71 5 6.344 W -24m 1m 200m"),
+            "42 21 43.952 N 71 5 6.344 W -24.00m 1m 200m 10m"
+        );
+        assert_eq!(rewritten("52 14 05 N 00 08 50 E 10m"), "52 14 5.000 N 0 8 50.000 E 10.00m 1m 10000m 10m");
+        assert_eq!(rewritten("32 7 19 S 116 2 25 E 10m"), "32 7 19.000 S 116 2 25.000 E 10.00m 1m 10000m 10m");
+        let full = "52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m";
+        assert_eq!(rewritten(full), full);
+        assert_eq!(rewritten("90 s 180 w -100000"), "90 0 0.000 S 180 0 0.000 W -100000.00m 1m 10000m 10m");
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (text, part) in [
+            ("91 N 4 E 0m", "latitude"),
+            ("90 0 0.001 N 4 E 0m", "latitude"),
+            ("52 60 N 4 E 0m", "latitude"),
+            ("N 4 E 0m", "latitude"),
+            ("52 1 2 3 N 4 E 0m", "latitude"),
+            ("52 N 181 E 0m", "longitude"),
+            ("52 N 4 E", "altitude"),
+            ("52 N 4 E 1.234m", "altitude"),
+            ("52 N 4 E 0m -1m", "size"),
+            ("52 N 4 E 0m 1m 90000001000m", "horizontal"),
+            ("52 N 4 E 0m 1m 1m 1m 1m", "unexpected"),
+        ] {
+            let error = from_text(RrType::LOC, text, None).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

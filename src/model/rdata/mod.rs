@@ -7,12 +7,17 @@
 //! - `typed`: RDATA from the fields of a declaration, stricter than a zone file.
 
 mod bitmap;
+mod encoding;
 mod error;
+mod format;
 mod layout;
 mod loc;
+mod parse;
 mod svcb;
 mod token;
 mod wire;
 
 pub use error::RdataError;
+pub use format::to_text;
+pub use parse::from_text;
 pub use wire::{canonical, check, decompress, names_in, same};
