@@ -10,22 +10,38 @@ macro_rules! types {
     ($($name:ident = $num:literal),+ $(,)?) => {
         #[allow(missing_docs)]
         impl RrType { $(pub const $name: RrType = RrType($num);)+ }
-        const NAMES: &[(u16, &str)] = &[$(($num, stringify!($name))),+];
+
+        /// All types that have a mnemonic here.
+        const NAMED: &[RrType] = &[$(RrType($num)),+];
+
+        impl RrType {
+            /// The mnemonic, if the type has one.
+            pub fn mnemonic(self) -> Option<&'static str> {
+                match self.0 {
+                    $($num => Some(stringify!($name)),)+
+                    _ => None,
+                }
+            }
+        }
     };
 }
 
 types! {
-    A = 1, NS = 2, CNAME = 5, SOA = 6, PTR = 12, HINFO = 13, MX = 15, TXT = 16, AFSDB = 18, AAAA = 28, LOC = 29,
-    SRV = 33, NAPTR = 35, DNAME = 39, OPT = 41, DS = 43, SSHFP = 44, RRSIG = 46, NSEC = 47, DNSKEY = 48, DHCID = 49,
-    NSEC3 = 50, NSEC3PARAM = 51, TLSA = 52, SMIMEA = 53, CDS = 59, CDNSKEY = 60, OPENPGPKEY = 61, CSYNC = 62,
-    ZONEMD = 63, SVCB = 64, HTTPS = 65, SPF = 99, TSIG = 250, IXFR = 251, AXFR = 252, ANY = 255, URI = 256, CAA = 257,
+    A = 1, NS = 2, MD = 3, MF = 4, CNAME = 5, SOA = 6, MB = 7, MG = 8, MR = 9, NULL = 10, WKS = 11, PTR = 12, HINFO = 13,
+    MINFO = 14, MX = 15, TXT = 16, RP = 17, AFSDB = 18, X25 = 19, ISDN = 20, RT = 21, NSAP = 22, SIG = 24, KEY = 25,
+    PX = 26, AAAA = 28, LOC = 29, NXT = 30, SRV = 33, NAPTR = 35, KX = 36, CERT = 37, A6 = 38, DNAME = 39, OPT = 41,
+    APL = 42, DS = 43, SSHFP = 44, IPSECKEY = 45, RRSIG = 46, NSEC = 47, DNSKEY = 48, DHCID = 49, NSEC3 = 50,
+    NSEC3PARAM = 51, TLSA = 52, SMIMEA = 53, HIP = 55, CDS = 59, CDNSKEY = 60, OPENPGPKEY = 61, CSYNC = 62, ZONEMD = 63,
+    SVCB = 64, HTTPS = 65, SPF = 99, NID = 104, L32 = 105, L64 = 106, LP = 107, EUI48 = 108, EUI64 = 109, TKEY = 249,
+    TSIG = 250, IXFR = 251, AXFR = 252, ANY = 255, URI = 256, CAA = 257, AVC = 258,
 }
 
 impl RrType {
     /// Parses a mnemonic (any case) or `TYPE123` (RFC 3597 §5).
     pub fn parse(text: &str) -> Option<RrType> {
-        if let Some((num, _)) = NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
-            return Some(RrType(*num));
+        let named = |rtype: &&RrType| rtype.mnemonic().is_some_and(|name| name.eq_ignore_ascii_case(text));
+        if let Some(rtype) = NAMED.iter().find(named) {
+            return Some(*rtype);
         }
         let head = text.get(..4)?;
         let digits = &text[4..];
@@ -55,8 +71,8 @@ impl RrType {
 
 impl fmt::Display for RrType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match NAMES.iter().find(|(num, _)| *num == self.0) {
-            Some((_, name)) => f.write_str(name),
+        match self.mnemonic() {
+            Some(name) => f.write_str(name),
             None => write!(f, "TYPE{}", self.0),
         }
     }
