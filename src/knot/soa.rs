@@ -1,0 +1,161 @@
+//! The SOA poll: one small UDP exchange (RFC 1034 §4.3.5), TCP where UDP fails.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UdpSocket;
+
+use super::error::{Exchange, Place, ServerError};
+use super::seal::{Expected, Opened};
+use super::stream::{self, Deframer};
+use super::{Session, message, random_id};
+use crate::model::Name;
+
+/// Polls after which a socket is replaced, so that its port does not stay guessable for ever.
+const POLLS_PER_SOCKET: u32 = 1000;
+
+/// A connected socket kept between polls.
+#[derive(Debug)]
+pub(super) struct PollSocket {
+    socket: UdpSocket,
+    polls: u32,
+}
+
+/// What one exchange came to.
+enum Reply {
+    Serial(u32),
+    /// An answer that failed us. Anybody may have sent it, so TCP is asked before it is believed.
+    Doubtful(ServerError),
+}
+
+impl Session {
+    /// The zone's SOA serial: UDP, three tries with fresh socket and id, then TCP.
+    ///
+    /// # Errors
+    /// Any [`ServerError`].
+    pub async fn soa(&self, zone: &Name) -> Result<u32, ServerError> {
+        for attempt in 0..3 {
+            let reused =
+                if attempt == 0 { self.poll_socket.try_lock().ok().and_then(|mut slot| slot.take()) } else { None };
+            let mut poll = match reused {
+                Some(poll) => poll,
+                None => match self.open_udp().await {
+                    Ok(socket) => PollSocket { socket, polls: 0 },
+                    // No descriptor, no route: TCP will say why in better words.
+                    Err(_) => break,
+                },
+            };
+            match self.ask_udp(&poll.socket, zone).await {
+                Ok(Some(Reply::Serial(serial))) => {
+                    poll.polls += 1;
+                    if poll.polls < POLLS_PER_SOCKET
+                        && let Ok(mut slot) = self.poll_socket.try_lock()
+                    {
+                        *slot = Some(poll);
+                    }
+                    return Ok(serial);
+                }
+                Ok(Some(Reply::Doubtful(error))) => {
+                    tracing::debug!(%error, "asking again over TCP");
+                    break;
+                }
+                // A port that refuses refuses again: TCP decides.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => break,
+                Ok(None) | Err(_) => {}
+            }
+        }
+        self.ask_tcp(zone).await
+    }
+
+    async fn open_udp(&self) -> io::Result<UdpSocket> {
+        let any = if self.address.is_ipv4() { [0, 0, 0, 0].into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+        let source = self.settings.source.filter(|source| source.is_ipv4() == self.address.is_ipv4()).unwrap_or(any);
+        let socket = UdpSocket::bind(SocketAddr::new(source, 0)).await?;
+        // A connected socket takes datagrams from that server alone, and learns of a closed port at once.
+        socket.connect(self.address).await?;
+        Ok(socket)
+    }
+
+    /// One exchange; `None` when nothing that belongs to it came in time.
+    async fn ask_udp(&self, socket: &UdpSocket, zone: &Name) -> io::Result<Option<Reply>> {
+        let id = random_id();
+        let (query, expected) = self.settings.seal.sign(message::soa_query(id, zone));
+        socket.send(&query).await?;
+        let mut buffer = vec![0u8; 4096];
+        let mut doubtful = None;
+        let exchange = async {
+            loop {
+                let length = socket.recv(&mut buffer).await?;
+                let bytes = &buffer[..length];
+                if !message::answers(bytes, id, zone) {
+                    continue;
+                }
+                match self.judge_soa(&expected, bytes, zone) {
+                    Ok(serial) => return Ok(Some(Reply::Serial(serial))),
+                    // A forged answer must not keep the true one out.
+                    Err(error @ ServerError::Tsig { .. }) => doubtful = Some(error),
+                    Err(error) => return Ok(Some(Reply::Doubtful(error))),
+                }
+            }
+        };
+        match tokio::time::timeout(self.settings.timeouts.query, exchange).await {
+            Ok(result) => result,
+            Err(_) => Ok(doubtful.map(Reply::Doubtful)),
+        }
+    }
+
+    async fn ask_tcp(&self, zone: &Name) -> Result<u32, ServerError> {
+        let place = Place { server: self.address, zone: zone.clone() };
+        let unreachable =
+            |error: io::Error| ServerError::Unreachable { place: place.clone(), detail: error.to_string() };
+        let timeouts = &self.settings.timeouts;
+        let mut stream =
+            stream::connect(self.address, self.settings.source, timeouts.connect).await.map_err(unreachable)?;
+        let id = random_id();
+        let (query, expected) = self.settings.seal.sign(message::soa_query(id, zone));
+        let exchange = async {
+            let mut framed = Vec::with_capacity(query.len() + 2);
+            let _ = stream::frame(&query, &mut framed);
+            stream.write_all(&framed).await?;
+            let mut input = Deframer::default();
+            loop {
+                if let Some(bytes) = input.next() {
+                    return Ok(bytes);
+                }
+                if stream.read_buf(input.buffer(4096)).await? == 0 {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"));
+                }
+            }
+        };
+        let limit = timeouts.query.max(Duration::from_secs(3));
+        let bytes = tokio::time::timeout(limit, exchange)
+            .await
+            .map_err(|_| ServerError::Timeout { place: place.clone(), what: Exchange::Query, after: limit })?
+            .map_err(unreachable)?;
+        if !message::answers(&bytes, id, zone) {
+            let detail = "it is about something else".to_owned();
+            return Err(ServerError::BadAnswer { place, what: Exchange::Query, detail });
+        }
+        self.judge_soa(&expected, &bytes, zone)
+    }
+
+    /// Verifies and reads one answer.
+    fn judge_soa(&self, expected: &Expected, bytes: &[u8], zone: &Name) -> Result<u32, ServerError> {
+        let place = Place { server: self.address, zone: zone.clone() };
+        let what = Exchange::Query;
+        Err(match self.settings.seal.open(expected, bytes) {
+            Opened::Good { rcode: 0, message } => match message::soa_serial(&message, zone) {
+                Some(serial) => return Ok(serial),
+                None => {
+                    let detail = "it holds no SOA of the zone; is the zone served there, and is the name its apex?";
+                    ServerError::BadAnswer { place, what, detail: detail.to_owned() }
+                }
+            },
+            Opened::Good { rcode, .. } => self.settings.seal.failure(place, what, rcode, None),
+            Opened::Failed { rcode, tsig } => self.settings.seal.failure(place, what, rcode, tsig.as_ref()),
+            Opened::Forged(words) => ServerError::Tsig { place, what, words },
+        })
+    }
+}
