@@ -1,5 +1,18 @@
 //! Who owns a record set: markers, fences, and the signs of other writers. Pure.
 
+mod classify;
+pub mod external_dns;
+mod fence;
+mod marker;
+pub mod nix;
+mod signs;
+pub mod txt;
+
+pub use classify::{Classifier, Counts, NameFacts, OwnMark, holds_our_markers};
+pub use fence::Fence;
+pub use marker::{Marker, MarkerText, ReadOnly, SetHash};
+pub use signs::{Scope, Sign, SignIndex};
+
 use crate::model::Name;
 
 /// Which writer a record set belongs to (DESIGN §4).
@@ -116,4 +129,20 @@ pub struct ZoneRules {
     pub brake: BrakeLimit,
     /// Report only.
     pub observe: bool,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) fn test_rules() -> ZoneRules {
+    ZoneRules {
+        zone: Name::parse("internal").unwrap(),
+        owner: "home".into(),
+        instance: "nas".into(),
+        label: "_knotwork".into(),
+        external_dns: Vec::new(),
+        nix_prefix: "nix.".into(),
+        adopt_from: Vec::new(),
+        brake: BrakeLimit::default(),
+        observe: false,
+    }
 }

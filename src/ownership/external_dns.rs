@@ -1,0 +1,246 @@
+//! ExternalDNS's TXT registry: which TXT owns which record set (`registry/txt` and `registry/mapper` of ExternalDNS).
+
+use super::{Affix, txt};
+use crate::model::{Name, RrType};
+
+/// The place-holder for the type in an affix.
+const TEMPLATE: &str = "%{record_type}";
+
+/// The types that the registry writes in its names.
+const TYPES: &[RrType] = &[
+    RrType::A,
+    RrType::AAAA,
+    RrType::CNAME,
+    RrType::TXT,
+    RrType::SRV,
+    RrType::NS,
+    RrType::PTR,
+    RrType::MX,
+    RrType::NAPTR,
+    RrType::DNAME,
+];
+
+/// What an ownership TXT says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// `external-dns/owner`; empty when it cannot be read, which makes it nobody's but still foreign.
+    pub owner: String,
+    /// `external-dns/resource`, empty when absent.
+    pub resource: String,
+}
+
+/// A record set, or the sets, that an ownership TXT stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Covered {
+    /// The owner name of the sets.
+    pub name: Name,
+    /// The type; `None` for a legacy TXT, which counts for every type but AAAA.
+    pub rtype: Option<RrType>,
+}
+
+/// Reads the content of a TXT, with or without the literal quotes that ExternalDNS puts around it.
+pub fn parse(rdata: &[u8]) -> Option<Registration> {
+    let joined = txt::join(rdata)?;
+    let text = String::from_utf8_lossy(&joined);
+    let text = text.trim_matches('"');
+    let (mut heritage, mut owner, mut resource) = (false, String::new(), String::new());
+    for pair in text.split(',') {
+        let Some((key, value)) = pair.split_once('=') else { continue };
+        match key {
+            "heritage" if value == "external-dns" => heritage = true,
+            "heritage" => return None,
+            "external-dns/owner" => value.clone_into(&mut owner),
+            "external-dns/resource" => value.clone_into(&mut resource),
+            _ => {}
+        }
+    }
+    heritage.then_some(Registration { owner, resource })
+}
+
+/// What a TXT of this name stands for. The configured affixes are tried first; where none fits, the forms without one.
+pub fn covered(affixes: &[Affix], txt_name: &Name) -> Vec<Covered> {
+    let text = txt_name.to_relaxed();
+    let mut out: Vec<Covered> = Vec::new();
+    for affix in affixes {
+        let Some((name, rtype)) = strip(affix, &text) else { continue };
+        push(&mut out, &name, rtype);
+        // A replaced asterisk cannot be told from a name that is spelled like the replacement: it stands for both.
+        if let Some(rest) = affix.wildcard.as_ref().and_then(|word| name.strip_prefix(word.as_str())) {
+            if rest.is_empty() || rest.starts_with('.') {
+                push(&mut out, &format!("*{rest}"), rtype);
+            }
+        }
+    }
+    if out.is_empty() {
+        let (name, rtype) = typed(&text);
+        push(&mut out, name, rtype);
+    }
+    out
+}
+
+/// The names at which ExternalDNS would keep the ownership TXT of this set, in all forms that the affixes give and those
+/// without an affix. Names that lie outside `zone` or are too long are left out: no TXT can be there.
+pub fn txt_names(affixes: &[Affix], zone: &Name, name: &Name, rtype: RrType) -> Vec<Name> {
+    let text = name.to_relaxed();
+    let bare = Affix::default();
+    let mut out: Vec<Name> = Vec::new();
+    for affix in affixes.iter().chain([&bare]) {
+        let text = match (&affix.wildcard, text.strip_prefix('*')) {
+            (Some(word), Some(rest)) => format!("{word}{rest}"),
+            _ => text.clone(),
+        };
+        let (first, rest) = text.split_once('.').map_or((text.as_str(), None), |(first, rest)| (first, Some(rest)));
+        let word = TYPES.contains(&rtype).then(|| rtype.to_string().to_ascii_lowercase());
+        let prefix = affix.prefix.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let suffix = affix.suffix.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let mut make = |prefix: &str, first: &str, suffix: &str| {
+            let text = match rest {
+                Some(rest) => format!("{prefix}{first}{suffix}.{rest}"),
+                None => format!("{prefix}{first}{suffix}"),
+            };
+            match Name::parse(&text) {
+                Ok(name) if name.is_at_or_below(zone) && !out.contains(&name) => out.push(name),
+                _ => {}
+            }
+        };
+        if let Some(word) = &word {
+            if prefix.contains(TEMPLATE) || suffix.contains(TEMPLATE) {
+                make(&prefix.replace(TEMPLATE, word), first, &suffix.replace(TEMPLATE, word));
+            } else {
+                make(&prefix, &format!("{word}-{first}"), &suffix);
+            }
+        }
+        if rtype != RrType::AAAA {
+            make(&prefix.replace(TEMPLATE, ""), first, &suffix.replace(TEMPLATE, ""));
+        }
+    }
+    out
+}
+
+fn push(out: &mut Vec<Covered>, name: &str, rtype: Option<RrType>) {
+    if let Ok(name) = Name::parse(name) {
+        let covered = Covered { name, rtype };
+        if !out.contains(&covered) {
+            out.push(covered);
+        }
+    }
+}
+
+/// Takes one affix off; `None` when the name does not carry it.
+fn strip(affix: &Affix, text: &str) -> Option<(String, Option<RrType>)> {
+    let prefix = affix.prefix.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let suffix = affix.suffix.as_deref().unwrap_or_default().to_ascii_lowercase();
+    if !suffix.is_empty() {
+        // A suffix belongs to the first label, and may itself hold dots.
+        let labels = 1 + suffix.matches('.').count();
+        let mut parts = text.splitn(labels + 1, '.');
+        let head: Vec<&str> = parts.by_ref().take(labels).collect();
+        let rest = parts.next();
+        let (name, rtype) = strip_ends(&head.join("."), "", &suffix)?;
+        return Some((rest.map_or_else(|| name.clone(), |rest| format!("{name}.{rest}")), rtype));
+    }
+    (!prefix.is_empty()).then(|| strip_ends(text, &prefix, ""))?
+}
+
+fn strip_ends(text: &str, prefix: &str, suffix: &str) -> Option<(String, Option<RrType>)> {
+    let ends =
+        |prefix: &str, suffix: &str| text.strip_prefix(prefix)?.strip_suffix(suffix).filter(|name| !name.is_empty());
+    if prefix.contains(TEMPLATE) || suffix.contains(TEMPLATE) {
+        for rtype in TYPES {
+            let word = rtype.to_string().to_ascii_lowercase();
+            if let Some(name) = ends(&prefix.replace(TEMPLATE, &word), &suffix.replace(TEMPLATE, &word)) {
+                return Some((name.to_owned(), Some(*rtype)));
+            }
+        }
+    }
+    let name = ends(&prefix.replace(TEMPLATE, ""), &suffix.replace(TEMPLATE, ""))?;
+    let (name, rtype) = typed(name);
+    Some((name.to_owned(), rtype))
+}
+
+/// `a-www.example.com` is the A set of `www.example.com`; without a type it is a legacy name.
+fn typed(text: &str) -> (&str, Option<RrType>) {
+    if let Some((word, rest)) = text.split_once('-') {
+        let found = TYPES.iter().find(|rtype| rtype.to_string().eq_ignore_ascii_case(word));
+        if let (Some(rtype), false) = (found, rest.is_empty() || rest.starts_with('.')) {
+            return (rest, Some(*rtype));
+        }
+    }
+    (text, None)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn n(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn affix(prefix: &str, suffix: &str, wildcard: &str) -> Affix {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Affix { prefix: some(prefix), suffix: some(suffix), wildcard: some(wildcard) }
+    }
+
+    #[test]
+    fn content_with_and_without_quotes() {
+        let plain = "heritage=external-dns,external-dns/owner=default,external-dns/resource=service/x/y";
+        for text in [plain.to_owned(), format!("\"{plain}\"")] {
+            let seen = parse(&txt::split(text.as_bytes())).unwrap();
+            assert_eq!((seen.owner.as_str(), seen.resource.as_str()), ("default", "service/x/y"));
+        }
+        assert_eq!(parse(&txt::split(b"heritage=nix,managed-by=x")), None);
+        assert_eq!(parse(&txt::split(b"external-dns/owner=default")), None);
+        assert_eq!(parse(&txt::split(b"heritage=external-dns")).unwrap().owner, "");
+    }
+
+    /// The table of `reference/externaldns.md` §2.2, both ways.
+    #[test]
+    fn every_form_of_the_table() {
+        let a = Some(RrType::A);
+        let rows: &[(Option<Affix>, &str, &str, Option<RrType>)] = &[
+            (None, "a-www.ex.com", "www.ex.com", a),
+            (None, "a-*.ex.com", "*.ex.com", a),
+            (None, "cname-a-b.ex.com", "a-b.ex.com", Some(RrType::CNAME)),
+            (None, "www.ex.com", "www.ex.com", None),
+            (None, "a-.ex.com", "a-.ex.com", None),
+            (Some(affix("edns-", "", "")), "edns-a-www.ex.com", "www.ex.com", a),
+            (Some(affix("edns-", "", "")), "edns-www.ex.com", "www.ex.com", None),
+            (Some(affix("k8s.", "", "")), "k8s.a-www.ex.com", "www.ex.com", a),
+            (Some(affix("edns-%{record_type}.", "", "")), "edns-a.www.ex.com", "www.ex.com", a),
+            (Some(affix("edns-%{record_type}.", "", "")), "edns-a.ex.com", "ex.com", a),
+            (Some(affix("edns-%{record_type}.", "", "")), "edns-a.*.ex.com", "*.ex.com", a),
+            (Some(affix("edns-%{record_type}.", "", "")), "edns-aaaa.www.ex.com", "www.ex.com", Some(RrType::AAAA)),
+            (Some(affix("", "-%{record_type}", "")), "www-a.ex.com", "www.ex.com", a),
+            (Some(affix("", "-%{record_type}", "")), "*-a.ex.com", "*.ex.com", a),
+            (Some(affix("", "-own", "")), "a-www-own.ex.com", "www.ex.com", a),
+            (Some(affix("", ".own", "")), "a-www.own.ex.com", "www.ex.com", a),
+            (Some(affix("EDNS-", "", "")), "edns-a-www.ex.com", "www.ex.com", a),
+        ];
+        for (given, txt_name, name, rtype) in rows {
+            let affixes: Vec<Affix> = given.iter().cloned().collect();
+            let seen = covered(&affixes, &n(txt_name));
+            assert_eq!(seen, [Covered { name: n(name), rtype: *rtype }], "{given:?} {txt_name}");
+            let back = txt_names(&affixes, &n("ex.com"), &n(name), rtype.unwrap_or(RrType::MX));
+            assert!(back.contains(&n(txt_name)), "{given:?} {txt_name} not in {back:?}");
+        }
+    }
+
+    #[test]
+    fn a_replaced_wildcard_stands_for_both() {
+        let affixes = [affix("", "", "any"), affix("x-", "", "any")];
+        let seen = covered(&affixes, &n("x-a-any.ex.com"));
+        assert!(seen.contains(&Covered { name: n("*.ex.com"), rtype: Some(RrType::A) }), "{seen:?}");
+        assert!(seen.contains(&Covered { name: n("any.ex.com"), rtype: Some(RrType::A) }));
+        assert!(txt_names(&affixes, &n("ex.com"), &n("*.ex.com"), RrType::A).contains(&n("x-a-any.ex.com")));
+    }
+
+    #[test]
+    fn names_outside_the_zone_or_too_long_are_left_out() {
+        assert_eq!(txt_names(&[], &n("ex.com"), &n("ex.com"), RrType::A), [n("ex.com")]);
+        let long = format!("{}.ex.com", "x".repeat(63));
+        assert_eq!(txt_names(&[], &n("ex.com"), &n(&long), RrType::A), [n(&long)]);
+        assert!(!txt_names(&[], &n("ex.com"), &n("w.ex.com"), RrType::AAAA).contains(&n("w.ex.com")));
+    }
+}

@@ -1,0 +1,257 @@
+//! The signs of other writers in a zone: which names carry whose mark.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::marker::{Marker, MarkerText};
+use super::{Fence, Writer, ZoneRules, external_dns, nix, txt};
+use crate::model::{Name, RrType};
+use crate::view::View;
+
+/// Which sets at a name a sign speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One type.
+    Type(RrType),
+    /// A legacy TXT of ExternalDNS: every type but AAAA.
+    Legacy,
+    /// The whole name.
+    Name,
+}
+
+impl Scope {
+    /// Whether a set of this type is meant.
+    pub fn covers(self, rtype: RrType) -> bool {
+        match self {
+            Scope::Type(only) => only == rtype,
+            Scope::Legacy => rtype != RrType::AAAA,
+            Scope::Name => true,
+        }
+    }
+}
+
+/// Another writer's mark on a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sign {
+    /// Whose.
+    pub writer: Writer,
+    /// On what.
+    pub scope: Scope,
+    /// The TXT (or DHCID) that says so.
+    pub at: Name,
+}
+
+/// The signs that stand at other names than those they speak of, and the names that shape the tree.
+///
+/// One pass over the zone makes it; afterwards [`SignIndex::update`] re-reads single names, so that a change of the zone
+/// costs what changed. It grows with foreign marks, not with the zone.
+#[derive(Debug, Clone, Default)]
+pub struct SignIndex {
+    by_name: HashMap<Name, Vec<Sign>>,
+    /// TXT name → names that it marks.
+    by_txt: HashMap<Name, Vec<Name>>,
+    /// Names that hold a DNAME.
+    dnames: BTreeSet<Name>,
+    /// Names below the apex that hold NS.
+    cuts: BTreeSet<Name>,
+    /// Names for whose DNAME some marker stands at their parent's node, whether the DNAME is there or not.
+    dname_marks: BTreeSet<Name>,
+    /// TXT names that hold markers of our owner id under another label than ours.
+    mislabelled: BTreeSet<Name>,
+}
+
+impl SignIndex {
+    /// Reads a whole zone.
+    pub fn scan(rules: &ZoneRules, view: &View) -> SignIndex {
+        let mut index = SignIndex::default();
+        for name in view.names() {
+            index.read(rules, view, &name);
+        }
+        index
+    }
+
+    /// Reads one name again. Gives the names whose signs may have changed.
+    pub fn update(&mut self, rules: &ZoneRules, view: &View, name: &Name) -> Vec<Name> {
+        let mut touched = Vec::new();
+        if let Some(marked) = self.by_txt.remove(name) {
+            for owner in marked {
+                if let Some(signs) = self.by_name.get_mut(&owner) {
+                    signs.retain(|sign| sign.at != *name);
+                    if signs.is_empty() {
+                        self.by_name.remove(&owner);
+                    }
+                }
+                touched.push(owner);
+            }
+        }
+        if name.first_label() == Some(rules.label.as_bytes()) {
+            if let Some(parent) = name.parent() {
+                // The DNAME marks of this node are those of the parent's children.
+                let old: Vec<Name> =
+                    self.dname_marks.iter().filter(|owner| owner.parent().as_ref() == Some(&parent)).cloned().collect();
+                for owner in old {
+                    self.dname_marks.remove(&owner);
+                    touched.push(owner);
+                }
+            }
+        }
+        self.dnames.remove(name);
+        self.cuts.remove(name);
+        self.mislabelled.remove(name);
+        self.read(rules, view, name);
+        if let Some(marked) = self.by_txt.get(name) {
+            touched.extend(marked.iter().cloned());
+        }
+        if name.first_label() == Some(rules.label.as_bytes()) {
+            if let Some(parent) = name.parent() {
+                touched.extend(self.dname_marks.iter().filter(|o| o.parent().as_ref() == Some(&parent)).cloned());
+            }
+        }
+        touched
+    }
+
+    /// Signs on this name that stand elsewhere in the zone.
+    pub fn on(&self, name: &Name) -> &[Sign] {
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The nearest DNAME strictly above a name.
+    pub fn dname_above(&self, name: &Name) -> Option<Name> {
+        nearest_above(&self.dnames, name)
+    }
+
+    /// The topmost delegation at or above a name.
+    pub fn cut_over(&self, name: &Name) -> Option<Name> {
+        if self.cuts.is_empty() {
+            return None;
+        }
+        let mut found = None;
+        let mut at = Some(name.clone());
+        while let Some(here) = at {
+            if self.cuts.contains(&here) {
+                found = Some(here.clone());
+            }
+            at = here.parent();
+        }
+        found
+    }
+
+    /// Whether some marker of a DNAME speaks of this name.
+    pub fn has_dname_mark(&self, name: &Name) -> bool {
+        self.dname_marks.contains(name)
+    }
+
+    /// Names that DNAME markers speak of.
+    pub fn dname_marks(&self) -> impl Iterator<Item = &Name> {
+        self.dname_marks.iter()
+    }
+
+    /// Where markers of our owner id stand under another label, if any do: the label was changed in the configuration.
+    pub fn mislabelled(&self) -> Option<&Name> {
+        self.mislabelled.first()
+    }
+
+    fn read(&mut self, rules: &ZoneRules, view: &View, name: &Name) {
+        // The apex is no cut, and a DNAME there concerns nobody whom we would let in.
+        if view.get(name, RrType::DNAME).is_some() {
+            self.dnames.insert(name.clone());
+        }
+        if name != &rules.zone && view.get(name, RrType::NS).is_some() {
+            self.cuts.insert(name.clone());
+        }
+        let Some(set) = view.get(name, RrType::TXT) else { return };
+        let at_node = name.first_label() == Some(rules.label.as_bytes());
+        for value in &set.values {
+            if !txt::speaks_of_heritage(value) {
+                continue;
+            }
+            match Marker::parse_rdata(value) {
+                MarkerText::Marker(_) | MarkerText::ReadOnly(_) if Fence::parse_rdata(value).is_some() => {}
+                MarkerText::Marker(marker) => {
+                    self.knotwork(
+                        rules,
+                        name,
+                        at_node,
+                        &marker.owner,
+                        marker.resource.as_str(),
+                        Some(marker.rtype),
+                        marker.label,
+                    );
+                }
+                MarkerText::ReadOnly(seen) => {
+                    self.knotwork(rules, name, at_node, &seen.owner, &seen.resource, seen.rtype, seen.label);
+                }
+                MarkerText::Other => self.foreign(rules, name, value),
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn knotwork(
+        &mut self,
+        rules: &ZoneRules,
+        txt: &Name,
+        at_node: bool,
+        owner: &str,
+        resource: &str,
+        rtype: Option<RrType>,
+        label: Option<Box<[u8]>>,
+    ) {
+        let Some(parent) = txt.parent() else { return };
+        let marked = match label.as_deref().map(|label| parent.child(label)) {
+            Some(Ok(child)) => child,
+            Some(Err(_)) => return,
+            None => parent,
+        };
+        if at_node {
+            // Marks at our own label are read with the name itself; only those of DNAMEs have to be found from here.
+            if label.is_some() {
+                self.dname_marks.insert(marked);
+            }
+            return;
+        }
+        if owner == rules.owner {
+            self.mislabelled.insert(txt.clone());
+        }
+        let writer = Writer::Knotwork { owner: owner.to_owned(), resource: resource.to_owned() };
+        self.add(marked, Sign { writer, scope: rtype.map_or(Scope::Name, Scope::Type), at: txt.clone() });
+    }
+
+    fn foreign(&mut self, rules: &ZoneRules, txt: &Name, value: &[u8]) {
+        if let Some(seen) = external_dns::parse(value) {
+            for covered in external_dns::covered(&rules.external_dns, txt) {
+                let writer = Writer::ExternalDns { owner: seen.owner.clone(), resource: seen.resource.clone() };
+                let scope = covered.rtype.map_or(Scope::Legacy, Scope::Type);
+                self.add(covered.name, Sign { writer, scope, at: txt.clone() });
+            }
+        } else if let Some(managed_by) = nix::parse(value) {
+            if let Some(name) = nix::covered(&rules.nix_prefix, txt) {
+                self.add(name, Sign { writer: Writer::Nix { managed_by }, scope: Scope::Name, at: txt.clone() });
+            }
+        }
+    }
+
+    fn add(&mut self, name: Name, sign: Sign) {
+        let marked = self.by_txt.entry(sign.at.clone()).or_default();
+        if !marked.contains(&name) {
+            marked.push(name.clone());
+        }
+        let signs = self.by_name.entry(name).or_default();
+        if !signs.contains(&sign) {
+            signs.push(sign);
+        }
+    }
+}
+
+fn nearest_above(names: &BTreeSet<Name>, name: &Name) -> Option<Name> {
+    if names.is_empty() {
+        return None;
+    }
+    let mut at = name.parent();
+    while let Some(here) = at {
+        if names.contains(&here) {
+            return Some(here);
+        }
+        at = here.parent();
+    }
+    None
+}
