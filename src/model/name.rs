@@ -325,11 +325,14 @@ pub(super) fn write_wire(wire: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
     for label in (Labels { rest: wire }) {
         for &byte in label {
             match byte {
-                b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b'@' | b'$' => {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'*' | b'/' => {
+                    f.write_char(char::from(byte))?
+                }
+                // More than RFC 1035 asks for: Knot's zone parser takes no other punctuation without its escape.
+                0x21..=0x7e => {
                     f.write_char('\\')?;
                     f.write_char(char::from(byte))?;
                 }
-                0x21..=0x7e => f.write_char(char::from(byte))?,
                 _ => write!(f, "\\{byte:03}")?,
             }
         }

@@ -36,12 +36,46 @@ types! {
     TSIG = 250, IXFR = 251, AXFR = 252, ANY = 255, URI = 256, CAA = 257, AVC = 258,
 }
 
+/// Mnemonics that are understood but not written, because servers in the field do not know them all.
+const READ_ONLY: &[(&str, u16)] = &[
+    ("NSAP-PTR", 23),
+    ("GPOS", 27),
+    ("EID", 31),
+    ("NIMLOC", 32),
+    ("ATMA", 34),
+    ("SINK", 40),
+    ("NINFO", 56),
+    ("RKEY", 57),
+    ("TALINK", 58),
+    ("DSYNC", 66),
+    ("HHIT", 67),
+    ("BRID", 68),
+    ("UINFO", 100),
+    ("UID", 101),
+    ("GID", 102),
+    ("UNSPEC", 103),
+    ("NXNAME", 128),
+    ("MAILB", 253),
+    ("MAILA", 254),
+    ("DOA", 259),
+    ("AMTRELAY", 260),
+    ("RESINFO", 261),
+    ("WALLET", 262),
+    ("CLA", 263),
+    ("IPN", 264),
+    ("TA", 32768),
+    ("DLV", 32769),
+];
+
 impl RrType {
     /// Parses a mnemonic (any case) or `TYPE123` (RFC 3597 §5).
     pub fn parse(text: &str) -> Option<RrType> {
         let named = |rtype: &&RrType| rtype.mnemonic().is_some_and(|name| name.eq_ignore_ascii_case(text));
         if let Some(rtype) = NAMED.iter().find(named) {
             return Some(*rtype);
+        }
+        if let Some((_, number)) = READ_ONLY.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
+            return Some(RrType(*number));
         }
         let head = text.get(..4)?;
         let digits = &text[4..];

@@ -1,4 +1,6 @@
-//! The small encodings inside presentation form: hexadecimal, base32hex, times.
+//! The small encodings inside presentation form: hexadecimal, base32hex, times, words for numbers.
+
+use crate::model::RrType;
 
 /// Appends octets in lower-case hexadecimal.
 pub(super) fn hex(octets: &[u8], out: &mut String) {
@@ -140,10 +142,65 @@ pub(super) fn period(text: &str) -> Option<u32> {
     u32::try_from(total).ok().filter(|_| !text.is_empty())
 }
 
+/// Words that zone files hold where the wire has a number: DNSSEC algorithms (RFC 4034 appendix A.1 and the IANA registry)
+/// and types of certificate (RFC 4398 §2.1). We write the numbers.
+pub(super) fn mnemonic(rtype: RrType, field: &str, text: &str) -> Option<u16> {
+    const ALGORITHMS: &[(&str, u16)] = &[
+        ("RSAMD5", 1),
+        ("DH", 2),
+        ("DSA", 3),
+        ("ECC", 4),
+        ("RSASHA1", 5),
+        ("DSA-NSEC3-SHA1", 6),
+        ("NSEC3DSA", 6),
+        ("RSASHA1-NSEC3-SHA1", 7),
+        ("NSEC3RSASHA1", 7),
+        ("RSASHA256", 8),
+        ("RSASHA512", 10),
+        ("ECC-GOST", 12),
+        ("ECCGOST", 12),
+        ("ECDSAP256SHA256", 13),
+        ("ECDSAP384SHA384", 14),
+        ("ED25519", 15),
+        ("ED448", 16),
+        ("INDIRECT", 252),
+        ("PRIVATEDNS", 253),
+        ("PRIVATEOID", 254),
+    ];
+    const CERTIFICATES: &[(&str, u16)] = &[
+        ("PKIX", 1),
+        ("SPKI", 2),
+        ("PGP", 3),
+        ("IPKIX", 4),
+        ("ISPKI", 5),
+        ("IPGP", 6),
+        ("ACPKIX", 7),
+        ("IACPKIX", 8),
+        ("URI", 253),
+        ("OID", 254),
+    ];
+    let table = match (rtype, field) {
+        (RrType::CERT, "type") => CERTIFICATES,
+        (RrType::SSHFP, _) => return None,
+        // The other types with an algorithm mean that of a key; the name says so.
+        (_, "algorithm") => ALGORITHMS,
+        _ => return None,
+    };
+    table.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, number)| *number)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mnemonics() {
+        assert_eq!(mnemonic(RrType::DS, "algorithm", "ecdsap256sha256"), Some(13));
+        assert_eq!(mnemonic(RrType::CERT, "type", "PGP"), Some(3));
+        assert_eq!(mnemonic(RrType::SSHFP, "algorithm", "DSA"), None);
+        assert_eq!(mnemonic(RrType::DS, "key tag", "DSA"), None);
+    }
 
     #[test]
     fn hexadecimal() {

@@ -58,8 +58,8 @@ pub(super) enum Field {
 pub(super) struct Layout {
     /// Fields in wire order with the words that people know them by.
     pub fields: &'static [(&'static str, Field)],
-    /// Whether letter case in the names is of no consequence (RFC 4034 §6.2 and RFC 6840 §5.1; also SVCB and
-    /// HTTPS, where only our own comparison is concerned).
+    /// Whether letter case in the names is of no consequence (RFC 4034 §6.2; also NSEC, SVCB and HTTPS,
+    /// which are no longer or not on its list, since only our own comparison is concerned).
     pub fold: bool,
 }
 
@@ -120,10 +120,10 @@ layouts! {
     38 true ["address and prefix" A6]
     43 | 59 false ["key tag" U16, "algorithm" U8, "digest type" U8, "digest" Hex]
     44 false ["algorithm" U8, "fingerprint type" U8, "fingerprint" Hex]
-    47 false ["next name" Name, "types" Bitmap]
+    47 true ["next name" Name, "types" Bitmap]
     49 | 61 false ["data" Base64]
-    50 false ["algorithm" U8, "flags" U8, "iterations" U16, "salt" Salt, "next hash" Hash, "types" Bitmap]
-    51 false ["algorithm" U8, "flags" U8, "iterations" U16, "salt" Salt]
+    50 false ["hash algorithm" U8, "flags" U8, "iterations" U16, "salt" Salt, "next hash" Hash, "types" Bitmap]
+    51 false ["hash algorithm" U8, "flags" U8, "iterations" U16, "salt" Salt]
     52 | 53 false ["usage" U8, "selector" U8, "matching type" U8, "data" Hex]
     62 false ["serial" U32, "flags" U16, "types" Bitmap]
     63 false ["serial" U32, "scheme" U8, "hash algorithm" U8, "digest" Hex]

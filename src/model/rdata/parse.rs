@@ -97,6 +97,7 @@ impl<'a> Reader<'a> {
         let text = self.next(field)?.raw;
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let value = text.parse().ok().filter(|value| digits && *value <= limit);
+        let value = value.or_else(|| encoding::mnemonic(self.rtype, field, text).map(u32::from));
         value.ok_or_else(|| self.bad(field, text, &format!("a number from 0 to {limit}")))
     }
 
@@ -119,6 +120,9 @@ impl<'a> Reader<'a> {
         match field {
             Field::Name => {
                 let raw = self.next(name)?.raw;
+                if raw == "@" && origin.is_none() {
+                    return Err(self.bad(name, raw, "a domain name; @ has no meaning here"));
+                }
                 let parsed = parse_name(raw, origin).map_err(|source| RdataError::Name {
                     rtype: self.rtype,
                     field: name,

@@ -54,9 +54,9 @@ const KEYS: [(&str, Kind); 12] = [
     ("pvd", Kind::Flag),
 ];
 
-/// Keys from here on are written as `keyNNNNN`, because servers and tools in the field know no name for them: BIND 9.18
-/// and Knot 3.2 refuse `ohttp`. Their names are understood when read.
-const FIRST_UNNAMED: u16 = 8;
+/// Keys from here on are written as `keyNNNNN`, because servers and tools in the field know no name for them: Knot 3.2
+/// refuses `dohpath`, BIND 9.18 `ohttp`. Their names are understood when read.
+const FIRST_UNNAMED: u16 = 7;
 
 fn kind(key: u16) -> Kind {
     KEYS.get(usize::from(key)).map_or(Kind::Opaque, |(_, kind)| *kind)
@@ -193,8 +193,13 @@ fn strings(value: &[u8], least: usize) -> Option<Vec<&[u8]>> {
 pub(super) fn to_text(wire: &[u8], out: &mut String) {
     for (key, value) in pairs(wire).unwrap_or_default() {
         out.push(' ');
-        out.push_str(&key_name(key));
-        let format = if key < FIRST_UNNAMED { kind(key) } else { Kind::Opaque };
+        // Knot 3.2 refuses a list entry that begins with an escape, or is one octet with another after it; as wire form
+        // behind the key's number it takes them.
+        let ids = if kind(key) == Kind::Strings { strings(value, 0).unwrap_or_default() } else { Vec::new() };
+        let short = ids.split_last().is_some_and(|(_, others)| others.iter().any(|id| id.len() == 1));
+        let awkward = short || ids.iter().any(|id| matches!(id.first(), Some(b',' | b'\\')));
+        let format = if key < FIRST_UNNAMED && !awkward { kind(key) } else { Kind::Opaque };
+        out.push_str(&if awkward { format!("key{key}") } else { key_name(key) });
         let list: Vec<String> = match format {
             Kind::Flag => continue,
             Kind::Keys => numbers(value).map(key_name).collect(),

@@ -138,7 +138,7 @@ fn service_parameters() {
         "1 svc.example. mandatory=alpn,port alpn=h2,h3 port=8443 ipv4hint=10.0.0.1,10.0.0.2 ipv6hint=fd00::1",
     );
     is(RrType::HTTPS, https(1, "alpn=h3 no-default-alpn"), "1 svc.example. alpn=h3 no-default-alpn");
-    is(RrType::SVCB, svcb(RrType::SVCB, 1, &Name::root(), "alpn=h2 dohpath=/q{?dns}"), "1 . alpn=h2 dohpath=/q{?dns}");
+    is(RrType::SVCB, svcb(RrType::SVCB, 1, &Name::root(), "alpn=h2 dohpath=/q{?dns}"), "1 . alpn=h2 key7=/q{?dns}");
     is(RrType::HTTPS, https(1, "ohttp ech=AEX+DQ=="), "1 svc.example. ech=AEX+DQ== key8");
     is(RrType::HTTPS, https(1, "tls-supported-groups=29,23"), "1 svc.example. key9=\"\\000\\029\\000\\023\"");
     for (priority, params, parts) in [

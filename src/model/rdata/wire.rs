@@ -10,8 +10,8 @@ use crate::model::{Name, Rdata, RrType};
 
 /// The canonical form of RDATA: names whose letter case is of no consequence are in lower case.
 ///
-/// These are the types of RFC 4034 §6.2 as corrected by RFC 6840 §5.1, and SVCB and HTTPS: two values are the same for
-/// us exactly when their canonical forms are. Malformed RDATA is its own canonical form. Borrows when nothing changes.
+/// These are the types of RFC 4034 §6.2, those that RFC 6840 §5.1 took off that list, and SVCB and HTTPS: this form is for
+/// comparison, not for signatures, and two values are the same for us exactly when their canonical forms are. Malformed RDATA is its own canonical form. Borrows when nothing changes.
 pub fn canonical(rtype: RrType, rdata: &[u8]) -> Cow<'_, [u8]> {
     let Some(layout) = layout(rtype).filter(|layout| layout.fold) else { return Cow::Borrowed(rdata) };
     // Most RDATA holds no octet that could be a capital letter: no need to find the names.
@@ -265,10 +265,10 @@ mod tests {
         assert!(matches!(canonical(RrType(65400), MX_UPPER), Cow::Borrowed(MX_UPPER)));
         assert_eq!(canonical(RrType::CNAME, b"\x01A\x00"), &b"\x01a\x00"[..]);
         assert_eq!(canonical(RrType::CNAME, b"\x02A\x00"), &b"\x02A\x00"[..], "malformed stays");
-        // NAPTR: the strings keep their case, the replacement does not. NSEC is not in the list (RFC 6840 §5.1).
+        // NAPTR: the strings keep their case, the replacement does not.
         let naptr = b"\0\x01\0\x02\x01S\x07SIP+D2T\0\x01A\0";
         assert_eq!(canonical(RrType::NAPTR, naptr), &b"\0\x01\0\x02\x01S\x07SIP+D2T\0\x01a\0"[..]);
-        assert_eq!(canonical(RrType::NSEC, b"\x01A\0\0\x01\x40"), &b"\x01A\0\0\x01\x40"[..]);
+        assert_eq!(canonical(RrType::NSEC, b"\x01A\0\0\x01\x41"), &b"\x01a\0\0\x01\x41"[..]);
         assert_eq!(canonical(RrType::HTTPS, b"\0\x01\x01A\0\0\x01\0\x02\x01A"), &b"\0\x01\x01a\0\0\x01\0\x02\x01A"[..]);
         // A6: 64 bits of suffix, then the name.
         assert_eq!(canonical(RrType(38), b"\x40AAAAAAAA\x01B\0"), &b"\x40AAAAAAAA\x01b\0"[..]);
