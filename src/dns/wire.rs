@@ -1,9 +1,10 @@
 //! Names and RDATA inside a message: bounds, compression both ways.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::model::{Name, NameError, RrType};
+use crate::model::{Name, NameError, RrType, rdata};
 
 /// Why bytes are not a DNS message (RFC 1035 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -171,62 +172,19 @@ impl RawRecord {
     }
 }
 
-enum Part {
-    Fixed(usize),
-    Text,
-    Name,
-    Rest,
-}
-
-/// The structure of the types whose names may be compressed (RFC 3597 §4), and of RRSIG and NSEC, where old software
-/// did so. Other RDATA is taken as it is.
-fn layout(rtype: RrType) -> Option<&'static [Part]> {
-    use Part::{Fixed, Name, Rest, Text};
-    Some(match rtype.0 {
-        2 | 3 | 4 | 5 | 7 | 8 | 9 | 12 | 39 => &[Name],
-        6 => &[Name, Name, Fixed(20)],
-        14 | 17 => &[Name, Name],
-        15 | 18 | 21 | 36 => &[Fixed(2), Name],
-        24 | 46 => &[Fixed(18), Name, Rest],
-        26 => &[Fixed(2), Name, Name],
-        30 | 47 => &[Name, Rest],
-        33 => &[Fixed(6), Name],
-        35 => &[Fixed(4), Text, Text, Text, Name],
-        _ => return None,
-    })
-}
-
-/// The RDATA of a record without compression, in `scratch` where that needs room. Empty RDATA stays empty: updates use
-/// it for every type (RFC 2136 §2.4).
-pub(crate) fn expand<'a>(msg: &'a [u8], record: &RawRecord, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], WireError> {
+/// The RDATA of a record without compression.
+///
+/// Empty RDATA stays empty: updates use it with every type (RFC 2136 §2.4).
+pub(crate) fn expand<'a>(msg: &'a [u8], record: &RawRecord) -> Result<Cow<'a, [u8]>, WireError> {
     let plain = &msg[record.rdata..record.end];
-    let Some(layout) = layout(record.rtype).filter(|_| !plain.is_empty()) else { return Ok(plain) };
-    let bad = WireError::Rdata(record.rtype, record.rdata);
-    scratch.clear();
-    let mut at = record.rdata;
-    for part in layout {
-        let from = at;
-        match part {
-            Part::Fixed(len) => at += len,
-            Part::Text => at += 1 + usize::from(*msg.get(at).ok_or(bad)?),
-            Part::Rest => at = record.end,
-            Part::Name => {
-                let mut name = NameBuf::new();
-                at = name.read(msg, at).map_err(|_| bad)?;
-                scratch.extend_from_slice(name.wire());
-            }
-        }
-        if at > record.end {
-            return Err(bad);
-        }
-        if !matches!(part, Part::Name) {
-            scratch.extend_from_slice(&msg[from..at]);
-        }
+    // What zones are made of holds no names: spare them the copy.
+    if plain.is_empty() || matches!(record.rtype, RrType::A | RrType::AAAA | RrType::TXT | RrType::DHCID) {
+        return Ok(Cow::Borrowed(plain));
     }
-    if at != record.end {
-        return Err(bad);
+    match rdata::decompress(record.rtype, msg, record.rdata..record.end) {
+        Ok(rdata) => Ok(Cow::Owned(rdata.into_vec())),
+        Err(_) => Err(WireError::Rdata(record.rtype, record.rdata)),
     }
-    Ok(scratch)
 }
 
 /// Writes owner names, each suffix once per message as far as pointers reach (RFC 1035 §4.1.4).
