@@ -287,7 +287,7 @@ mod tests {
         let view = view(&[
             ("internal", RrType::SOA, &[0]),
             ("internal", RrType::NS, n("ns0.internal").wire()),
-            ("internal", RrType::RRSIG, &[0]),
+            ("internal", RrType::DNSKEY, &[0]),
             ("home._knotwork.internal", RrType::TXT, &text("heritage=knotwork,instance=nas,epoch=1,nonce=0")),
             ("other._knotwork.internal", RrType::TXT, &text("heritage=knotwork,instance=nas,epoch=1,nonce=0")),
             ("ours.internal", RrType::A, A),
@@ -318,7 +318,7 @@ mod tests {
         let class = |name: &str, rtype| classes.writer(&n(name), rtype);
         let knotwork =
             |owner: &str, resource: &str| Writer::Knotwork { owner: owner.into(), resource: resource.into() };
-        for rtype in [RrType::SOA, RrType::NS, RrType::RRSIG] {
+        for rtype in [RrType::SOA, RrType::NS, RrType::DNSKEY] {
             assert_eq!(class("internal", rtype), Writer::Infrastructure, "{rtype}");
         }
         assert_eq!(class("home._knotwork.internal", RrType::TXT), Writer::Ours);
