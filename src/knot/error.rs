@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::dns::explain::Asked;
 use crate::model::Name;
 
 /// Which conversation failed.
@@ -15,6 +16,16 @@ pub enum Exchange {
     Transfer,
     /// RFC 2136.
     Update,
+}
+
+impl Exchange {
+    pub(super) fn asked(self) -> Asked {
+        match self {
+            Exchange::Query => Asked::Query,
+            Exchange::Transfer => Asked::Transfer,
+            Exchange::Update => Asked::Update,
+        }
+    }
 }
 
 impl fmt::Display for Exchange {

@@ -8,14 +8,6 @@ pub(super) fn soa_query(id: u16, zone: &Name) -> Vec<u8> {
     Message::query(id, zone.clone(), RrType::SOA).encode()
 }
 
-/// A question for the zone: what changed since `have`, or all of it.
-pub(super) fn transfer_query(id: u16, zone: &Name, have: Option<u32>) -> Vec<u8> {
-    match have {
-        Some(serial) => Message::ixfr(id, zone.clone(), serial).encode(),
-        None => Message::query(id, zone.clone(), RrType::AXFR).encode(),
-    }
-}
-
 /// Whether `bytes` are an answer to the SOA question of this id and zone. Error answers may leave the question out.
 pub(super) fn answers(bytes: &[u8], id: u16, zone: &Name) -> bool {
     let Some((head, _)) = bytes.split_first_chunk::<12>() else { return false };

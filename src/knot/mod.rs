@@ -8,7 +8,7 @@ mod message;
 mod seal;
 mod soa;
 mod stream;
-// mod transfer;
+mod transfer;
 mod updates;
 
 use std::net::{IpAddr, SocketAddr};
@@ -123,7 +123,6 @@ pub struct Session {
     key_name: Option<crate::model::Name>,
     settings: Arc<Settings>,
     poll_socket: tokio::sync::Mutex<Option<soa::PollSocket>>,
-    #[allow(dead_code)]
     transfers: tokio::sync::Mutex<Option<tokio::net::TcpStream>>,
     updates: OnceLock<Updates>,
 }

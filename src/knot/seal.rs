@@ -3,6 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::error::{Exchange, Place, ServerError};
+use crate::dns::Rcode;
+use crate::dns::explain;
 use crate::dns::tsig::{self, Key, Pending, Sequence, TsigError};
 
 /// The key of a server, if it has one.
@@ -16,22 +18,17 @@ pub(crate) struct Expected(Option<Pending>);
 
 /// An answer, judged.
 pub(crate) enum Opened {
-    /// Signed as it should be (or no key is in use): the response code, and the message without its TSIG.
-    Good {
-        /// From the header.
-        rcode: u16,
-        /// Without the signature.
-        message: Vec<u8>,
-    },
-    /// An error answer that could not be signed: good for a failure, never for a success.
+    /// NOERROR, signed as it should be (or no key is in use): the message without its TSIG.
+    Good(Vec<u8>),
+    /// An error answer. Where its signature is missing it is good for a failure, never for a success.
     Failed {
-        /// From the header.
+        /// The response code.
         rcode: u16,
-        /// What the TSIG record said.
-        tsig: Option<TsigError>,
+        /// The same as an error of ours.
+        error: ServerError,
     },
     /// It claims a success that it cannot prove.
-    Forged(String),
+    Forged(ServerError),
 }
 
 impl Seal {
@@ -64,30 +61,48 @@ impl Seal {
         }
     }
 
-    pub(crate) fn open(&self, expected: &Expected, bytes: &[u8]) -> Opened {
+    /// Judges an answer to a question about `place`.
+    pub(crate) fn open(&self, place: &Place, what: Exchange, expected: &Expected, bytes: &[u8]) -> Opened {
         let rcode = header_rcode(bytes);
-        let Some(pending) = &expected.0 else { return Opened::Good { rcode, message: bytes.to_vec() } };
-        match pending.verify(bytes, now()) {
-            Ok(message) => Opened::Good { rcode: header_rcode(&message), message },
-            Err(error) => self.unproven(rcode, error),
+        let message = match &expected.0 {
+            None => bytes.to_vec(),
+            Some(pending) => match pending.verify(bytes, now()) {
+                Ok(message) => message,
+                Err(error) => return self.unproven(place.clone(), what, rcode, &error),
+            },
+        };
+        match rcode {
+            0 => Opened::Good(message),
+            rcode => Opened::Failed { rcode, error: self.failure(place.clone(), what, rcode) },
         }
     }
 
     /// What a failed verification means.
-    pub(crate) fn unproven(&self, rcode: u16, error: TsigError) -> Opened {
-        match error.rcode().map_or(rcode, |rcode| rcode.0) {
-            0 => Opened::Forged(error.to_string()),
-            rcode => Opened::Failed { rcode, tsig: Some(error) },
+    pub(crate) fn unproven(&self, place: Place, what: Exchange, rcode: u16, error: &TsigError) -> Opened {
+        let rcode = error.rcode().map_or(rcode, |rcode| rcode.0);
+        let words = match &self.key {
+            Some(key) => explain::tsig(what.asked(), &place.zone, key.name(), error).message,
+            None => error.to_string(),
+        };
+        if rcode == 0 {
+            return Opened::Forged(ServerError::Tsig { place, what, words });
         }
+        let error = match error {
+            TsigError::BadTime { .. } => ServerError::ClockSkew { place, what, words },
+            TsigError::BadSig(_) => ServerError::Tsig { place, what, words },
+            // Knot's ACLs answer so as well: whether it is the key or its rights cannot be told from the answer.
+            _ if rcode == Rcode::NOTAUTH.0 => ServerError::NotAuthorised { place, what, words },
+            _ => ServerError::Refused { place, what, rcode, words },
+        };
+        Opened::Failed { rcode, error }
     }
 
-    /// An error answer as an error of ours.
-    pub(crate) fn failure(&self, place: Place, what: Exchange, rcode: u16, tsig: Option<&TsigError>) -> ServerError {
-        let words = format!("{what} failed with {} {tsig:?}", crate::dns::Rcode(rcode));
-        match tsig {
-            Some(TsigError::BadTime { .. } | TsigError::Stale) => ServerError::ClockSkew { place, what, words },
-            Some(TsigError::BadSig(_)) => ServerError::Tsig { place, what, words },
-            _ if rcode == 9 => ServerError::NotAuthorised { place, what, words },
+    /// A verified error answer as an error of ours.
+    pub(crate) fn failure(&self, place: Place, what: Exchange, rcode: u16) -> ServerError {
+        let key = self.key.as_ref().map(Key::name);
+        let words = explain::rcode(what.asked(), &place.zone, key, Rcode(rcode)).message;
+        match Rcode(rcode) {
+            Rcode::NOTAUTH => ServerError::NotAuthorised { place, what, words },
             _ => ServerError::Refused { place, what, rcode, words },
         }
     }

@@ -30,6 +30,13 @@ enum Reply {
     Doubtful(ServerError),
 }
 
+/// An answer that is no good.
+struct Wrong {
+    error: ServerError,
+    /// It claims a success that it cannot prove.
+    forged: bool,
+}
+
 impl Session {
     /// The zone's SOA serial: UDP, three tries with fresh socket and id, then TCP.
     ///
@@ -95,8 +102,8 @@ impl Session {
                 match self.judge_soa(&expected, bytes, zone) {
                     Ok(serial) => return Ok(Some(Reply::Serial(serial))),
                     // A forged answer must not keep the true one out.
-                    Err(error @ ServerError::Tsig { .. }) => doubtful = Some(error),
-                    Err(error) => return Ok(Some(Reply::Doubtful(error))),
+                    Err(Wrong { error, forged: true }) => doubtful = Some(error),
+                    Err(Wrong { error, .. }) => return Ok(Some(Reply::Doubtful(error))),
                 }
             }
         };
@@ -138,24 +145,21 @@ impl Session {
             let detail = "it is about something else".to_owned();
             return Err(ServerError::BadAnswer { place, what: Exchange::Query, detail });
         }
-        self.judge_soa(&expected, &bytes, zone)
+        self.judge_soa(&expected, &bytes, zone).map_err(|wrong| wrong.error)
     }
 
     /// Verifies and reads one answer.
-    fn judge_soa(&self, expected: &Expected, bytes: &[u8], zone: &Name) -> Result<u32, ServerError> {
+    fn judge_soa(&self, expected: &Expected, bytes: &[u8], zone: &Name) -> Result<u32, Wrong> {
         let place = Place { server: self.address, zone: zone.clone() };
         let what = Exchange::Query;
-        Err(match self.settings.seal.open(expected, bytes) {
-            Opened::Good { rcode: 0, message } => match message::soa_serial(&message, zone) {
-                Some(serial) => return Ok(serial),
-                None => {
-                    let detail = "it holds no SOA of the zone; is the zone served there, and is the name its apex?";
-                    ServerError::BadAnswer { place, what, detail: detail.to_owned() }
-                }
-            },
-            Opened::Good { rcode, .. } => self.settings.seal.failure(place, what, rcode, None),
-            Opened::Failed { rcode, tsig } => self.settings.seal.failure(place, what, rcode, tsig.as_ref()),
-            Opened::Forged(words) => ServerError::Tsig { place, what, words },
-        })
+        match self.settings.seal.open(&place, what, expected, bytes) {
+            Opened::Good(message) => message::soa_serial(&message, zone).ok_or_else(|| {
+                let detail =
+                    "it holds no SOA of the zone; is the zone served there, and is the name its apex?".to_owned();
+                Wrong { error: ServerError::BadAnswer { place, what, detail }, forged: false }
+            }),
+            Opened::Failed { error, .. } => Err(Wrong { error, forged: false }),
+            Opened::Forged(error) => Err(Wrong { error, forged: true }),
+        }
     }
 }

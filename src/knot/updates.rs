@@ -259,16 +259,10 @@ impl<'a> Line<'a> {
         }
         let Some(flight) = self.flights.remove(&id) else { return };
         let place = self.place(&flight.zone);
-        let result = match self.settings.seal.open(&flight.pending, message) {
-            Opened::Good { rcode: 0, .. } => UpdateResult::Applied,
-            Opened::Good { rcode, .. } => {
-                UpdateResult::Refused { rcode, error: self.settings.seal.failure(place, Exchange::Update, rcode, None) }
-            }
-            Opened::Failed { rcode, tsig } => UpdateResult::Refused {
-                rcode,
-                error: self.settings.seal.failure(place, Exchange::Update, rcode, tsig.as_ref()),
-            },
-            Opened::Forged(words) => UpdateResult::Lost(ServerError::Tsig { place, what: Exchange::Update, words }),
+        let result = match self.settings.seal.open(&place, Exchange::Update, &flight.pending, message) {
+            Opened::Good(_) => UpdateResult::Applied,
+            Opened::Failed { rcode, error } => UpdateResult::Refused { rcode, error },
+            Opened::Forged(error) => UpdateResult::Lost(error),
         };
         finish(&flight.reply, flight.tag, result, flight.sent, flight.bytes);
     }

@@ -1,0 +1,199 @@
+//! Applying a plan: what is sent, and what became of every change.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::EngineError;
+use super::check;
+use super::engine::Engine;
+use super::fence::{Permit, Swap};
+use super::pieces::{Piece, Pieces, State};
+use super::report::{ChangeOutcome, Outcome, Report};
+use super::run::Run;
+use crate::dns::update;
+use crate::plan::{self, Plan};
+
+impl Engine {
+    /// Sends what the plan wants and does not hold, reads it back, and says what became of every change.
+    ///
+    /// A one-shot engine raises the fence inside the first UPDATE. Nothing is sent when there is nothing to do. `skip`
+    /// names changes (by index) that shall wait, for instance because they failed a moment ago.
+    pub async fn apply(&mut self, plan: &Plan, skip: &(dyn Fn(usize) -> bool + Sync)) -> Report {
+        let started = Instant::now();
+        let mut report = Report::default();
+        let pieces = pieces_of(plan, skip);
+        let mut stopped = None;
+        let mut run = None;
+        if !pieces.is_empty() {
+            match self.permit(plan.owned > 0) {
+                Err(error) => stopped = Some(error),
+                Ok(swap) => {
+                    let mut sending = Run::new(self, pieces, swap);
+                    stopped = sending.go().await.err();
+                    let done = sending.finish();
+                    report.first_sent = done.first_sent;
+                    report.updates_sent = done.sent;
+                    report.bytes = done.bytes;
+                    if let Some(first) = done.first_sent {
+                        report.timings.until_first_sent = first - started;
+                        report.timings.sending = done.last_answer.unwrap_or(first).saturating_duration_since(first);
+                    }
+                    self.window.count(started, counted(plan, &done.pieces), plan.owned);
+                    run = Some(done.pieces);
+                }
+            }
+        }
+        if let Some(pieces) = &mut run {
+            let since = Instant::now();
+            let (serial, error) = self.confirm(pieces, report.updates_sent > 0).await;
+            report.serial = serial;
+            report.timings.confirming = since.elapsed();
+            stopped = stopped.or(error);
+        }
+        report.outcomes = outcomes(plan, run.as_ref(), stopped.as_ref());
+        report.stopped = stopped;
+        report
+    }
+
+    /// Raises the fence by itself: what a resident writer does when it starts, also with nothing else to write.
+    ///
+    /// # Errors
+    /// Any [`EngineError`].
+    pub async fn raise_fence(&mut self, owned: bool) -> Result<(), EngineError> {
+        let Some(swap) = self.permit(owned)? else { return Ok(()) };
+        self.send_swap(swap).await
+    }
+
+    /// Sends a raise that was already decided.
+    pub(super) async fn send_swap(&mut self, swap: Swap) -> Result<(), EngineError> {
+        let mut run = Run::new(self, Vec::new(), Some(swap));
+        run.fence_alone = true;
+        run.go().await?;
+        self.refresh().await.map(drop)
+    }
+
+    /// What the fence allows: nothing to do, a raise to send, or why not.
+    fn permit(&mut self, owned: bool) -> Result<Option<Swap>, EngineError> {
+        if self.rules().observe {
+            return Err(EngineError::Observe { zone: self.zone().clone() });
+        }
+        let Some(view) = &self.view else { return Err(EngineError::NoView { zone: self.rules.zone.clone() }) };
+        match self.keeper.permit(view, owned, Instant::now()) {
+            Permit::Held => Ok(None),
+            Permit::Raise(swap) => Ok(Some(swap)),
+            Permit::Stop(error) => Err(error),
+        }
+    }
+
+    /// Compares what the server acknowledged with a view whose SOA was asked after the answers.
+    async fn confirm(&mut self, pieces: &mut Pieces, sent: bool) -> (Option<u32>, Option<EngineError>) {
+        if !sent {
+            return (None, None);
+        }
+        if let Err(error) = self.refresh().await {
+            return (None, Some(error));
+        }
+        let Some(view) = self.view() else { return (None, None) };
+        for piece in &mut pieces.all {
+            if piece.state != State::Applied {
+                continue;
+            }
+            piece.state = if check::satisfied(view, &piece.edits) {
+                State::Ended(Outcome::Done, "Programmed", String::new())
+            } else {
+                let words = "the server accepted it, but the zone read back afterwards does not show it: another writer \
+                             changed it since, or the server ignores it beside other records";
+                State::Ended(Outcome::Unconfirmed, "NotEffective", words.to_owned())
+            };
+        }
+        (Some(view.serial()), None)
+    }
+}
+
+/// The units of a plan that are to be sent.
+fn pieces_of(plan: &Plan, skip: &(dyn Fn(usize) -> bool + Sync)) -> Vec<Piece> {
+    let zone = &plan.zone;
+    let units = plan::units(plan);
+    let mut by_change: HashMap<usize, usize> = HashMap::new();
+    let mut pieces: Vec<Piece> = Vec::with_capacity(units.len());
+    let mut wanted: Vec<Option<usize>> = Vec::with_capacity(units.len());
+    for unit in units {
+        if unit.changes.iter().any(|index| plan.changes[*index].held || skip(*index)) {
+            continue;
+        }
+        for change in &unit.changes {
+            by_change.insert(*change, pieces.len());
+        }
+        wanted.push(unit.after);
+        let size = unit.guards.iter().map(|guard| update::guard_size(zone, guard)).sum::<usize>()
+            + unit.edits.iter().map(|edit| update::edit_size(zone, edit)).sum::<usize>();
+        pieces.push(Piece {
+            changes: unit.changes,
+            guards: unit.guards,
+            edits: unit.edits,
+            size,
+            after: None,
+            state: State::Ready,
+            lost: 0,
+        });
+    }
+    for (index, first) in wanted.into_iter().enumerate() {
+        // A predecessor that is not sent now makes its successor wait for the next plan.
+        match first.map(|first| by_change.get(&first).copied()) {
+            Some(Some(first)) if first != index => pieces[index].after = Some(first),
+            Some(None) => {
+                let words = "it waits for another change of the same plan".to_owned();
+                pieces[index].state = State::Ended(Outcome::Waiting, "Waiting", words);
+            }
+            _ => {}
+        }
+    }
+    pieces
+}
+
+/// Operations of the brake's kind that the server took, or may have taken.
+fn counted(plan: &Plan, pieces: &Pieces) -> usize {
+    let taken = |state: &State| matches!(state, State::Applied | State::Ended(Outcome::Lost, ..));
+    let changes = pieces.all.iter().filter(|piece| taken(&piece.state)).flat_map(|piece| &piece.changes);
+    changes.filter(|index| plan.changes[**index].counted).count()
+}
+
+fn outcomes(plan: &Plan, pieces: Option<&Pieces>, stopped: Option<&EngineError>) -> Vec<ChangeOutcome> {
+    let mut states: HashMap<usize, &State> = HashMap::new();
+    for piece in pieces.iter().flat_map(|pieces| &pieces.all) {
+        for change in &piece.changes {
+            states.insert(*change, &piece.state);
+        }
+    }
+    let describe = |index: usize| match (states.get(&index), stopped) {
+        (Some(State::Ended(outcome, reason, words)), _) => (*outcome, *reason, words.clone()),
+        (Some(State::Applied), Some(error)) => (
+            Outcome::Unconfirmed,
+            error.reason(),
+            format!("the server accepted it, but it could not be read back: {error}"),
+        ),
+        (Some(State::Applied), None) => (Outcome::Unconfirmed, "Unconfirmed", "not read back yet".to_owned()),
+        (_, Some(error)) => (Outcome::Waiting, error.reason(), error.to_string()),
+        (_, None) => (Outcome::Waiting, "Waiting", "it waits to be tried again".to_owned()),
+    };
+    plan.changes
+        .iter()
+        .enumerate()
+        .map(|(index, change)| {
+            let (outcome, reason, message) = if change.held {
+                (Outcome::Held, "BrakeHeld", "held by the brake until a person releases it".to_owned())
+            } else {
+                describe(index)
+            };
+            ChangeOutcome {
+                name: change.name.clone(),
+                rtype: change.rtype,
+                action: change.action,
+                object: change.source.clone(),
+                outcome,
+                reason,
+                message,
+            }
+        })
+        .collect()
+}

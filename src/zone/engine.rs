@@ -1,0 +1,269 @@
+//! The engine of one zone: refresh, plan, apply, confirm.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::EngineError;
+use super::brake::Window;
+use super::fence::{Keeper, Role};
+use crate::dns::serial_newer;
+use crate::dns::xfr::Transfer;
+use crate::knot::{Server, ServerError, Session};
+use crate::model::{Claims, Name};
+use crate::ownership::ZoneRules;
+use crate::plan::{Plan, PlanOptions, Planner};
+use crate::view::View;
+
+/// How an engine behaves.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// One pass, or resident.
+    pub role: Role,
+    /// How old a view may grow before it is transferred in full again, whatever its serial says.
+    pub full_every: Duration,
+    /// The hash of held operations that a person releases.
+    pub release: Option<String>,
+    /// Deletes and replaces are counted over this long.
+    pub brake_window: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            role: Role::OneShot,
+            full_every: Duration::from_secs(3600),
+            release: None,
+            brake_window: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What a refresh found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refreshed {
+    /// The serial is the same.
+    Current,
+    /// These names changed.
+    Changed(Vec<Name>),
+    /// The whole view is new.
+    New {
+        /// The serial went backwards, or the copy contradicted the server: it lost or replaced data.
+        reset: bool,
+    },
+}
+
+/// One zone with its view, its claims and its fence.
+pub struct Engine {
+    server: Arc<Server>,
+    session: Arc<Session>,
+    at: usize,
+    options: EngineOptions,
+    pub(super) rules: ZoneRules,
+    pub(super) view: Option<View>,
+    pub(super) keeper: Keeper,
+    pub(super) window: Window,
+    planner: Planner,
+    claims: Arc<Claims>,
+    full_at: Instant,
+    full_due: bool,
+    seen_at: Option<Instant>,
+    /// When the serial of the change that came last was seen.
+    change_seen: Option<Instant>,
+}
+
+impl Engine {
+    /// An engine that knows nothing of the zone yet.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`] when the server has no address.
+    pub fn new(server: Arc<Server>, rules: ZoneRules, options: EngineOptions) -> Result<Engine, EngineError> {
+        let session = server
+            .session(0)
+            .ok_or_else(|| EngineError::Internal(format!("server {} has no address", server.name())))?;
+        Ok(Engine {
+            session,
+            at: 0,
+            keeper: Keeper::new(&rules, options.role),
+            window: Window::new(options.brake_window),
+            planner: Planner::new(rules.clone()),
+            claims: Arc::default(),
+            view: None,
+            full_at: Instant::now(),
+            full_due: true,
+            seen_at: None,
+            change_seen: None,
+            server,
+            options,
+            rules,
+        })
+    }
+
+    /// The apex.
+    pub fn zone(&self) -> &Name {
+        &self.rules.zone
+    }
+
+    /// What the configuration says of the zone.
+    pub fn rules(&self) -> &ZoneRules {
+        &self.rules
+    }
+
+    /// The copy of the zone; `None` before the first refresh and after a fail-over.
+    pub fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    /// When the server last confirmed that the view is current.
+    pub fn seen_at(&self) -> Option<Instant> {
+        self.seen_at
+    }
+
+    /// The server address in use.
+    pub fn session(&self) -> Arc<Session> {
+        Arc::clone(&self.session)
+    }
+
+    /// When the change that came last was noticed; for measuring, and only once for each.
+    pub(super) fn take_change_seen(&mut self) -> Option<Instant> {
+        self.change_seen.take()
+    }
+
+    /// Whether the fence in the view is the one that this engine wrote.
+    pub fn holds_fence(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| self.keeper.is_held(view))
+    }
+
+    pub(super) fn session_changed(&self, before: &Arc<Session>) -> bool {
+        !Arc::ptr_eq(before, &self.session)
+    }
+
+    /// How long an answer to an UPDATE can take before the channel itself must be dead.
+    pub(super) fn patience(&self) -> Duration {
+        self.session.update_timeout() * 3 + Duration::from_secs(30)
+    }
+
+    /// The next refresh transfers the whole zone.
+    pub fn force_full(&mut self) {
+        self.full_due = true;
+    }
+
+    /// Releases the held operations of this hash, once.
+    pub fn release(&mut self, hash: Option<String>) {
+        self.options.release = hash;
+    }
+
+    /// Sets what is declared.
+    pub fn set_claims(&mut self, claims: Arc<Claims>) {
+        self.planner.claims_changed();
+        self.claims = claims;
+    }
+
+    /// Makes the view current: one SOA query when nothing changed, else IXFR, else AXFR.
+    ///
+    /// Tries the server's addresses in order when one is silent; another address starts with a new view.
+    ///
+    /// # Errors
+    /// [`EngineError::Server`].
+    pub async fn refresh(&mut self) -> Result<Refreshed, EngineError> {
+        let mut tried = 1;
+        loop {
+            match self.refresh_here().await {
+                Ok(found) => {
+                    self.seen_at = Some(Instant::now());
+                    return Ok(found);
+                }
+                Err(error) if error.tries_next_address() && tried < self.server.address_count() => {
+                    tried += 1;
+                    self.fail_over(&error);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn fail_over(&mut self, error: &ServerError) {
+        self.at = (self.at + 1) % self.server.address_count().max(1);
+        if let Some(session) = self.server.session(self.at) {
+            tracing::warn!(zone = %self.rules.zone, %error, next = %session.address(), "server address failed");
+            self.session = session;
+        }
+        self.drop_view();
+    }
+
+    fn drop_view(&mut self) {
+        self.view = None;
+        self.full_due = true;
+        self.planner.view_replaced();
+    }
+
+    async fn refresh_here(&mut self) -> Result<Refreshed, ServerError> {
+        let zone = self.rules.zone.clone();
+        let serial = self.session.soa(&zone).await?;
+        if self.full_at.elapsed() >= self.options.full_every {
+            self.full_due = true;
+        }
+        let Some(have) = self.view.as_ref().map(View::serial).filter(|_| !self.full_due) else {
+            let reset = self.view.as_ref().is_some_and(|view| serial_newer(view.serial(), serial));
+            return self.transfer_all(reset).await;
+        };
+        if have == serial {
+            return Ok(Refreshed::Current);
+        }
+        self.change_seen = Some(Instant::now());
+        if serial_newer(have, serial) {
+            tracing::warn!(%zone, have, serial, "the serial went backwards: the server lost or restored data");
+            return self.transfer_all(true).await;
+        }
+        match self.session.transfer(&zone, Some(have)).await? {
+            Transfer::Full(view) => Ok(self.take(view, false)),
+            // It called itself newer a moment ago: it was reset in between.
+            Transfer::UpToDate | Transfer::Behind(_) => self.transfer_all(true).await,
+            Transfer::Delta(diffs) => {
+                let Some(view) = &mut self.view else { return self.transfer_all(false).await };
+                match view.apply(&diffs) {
+                    Ok(names) => {
+                        let label = self.rules.label.as_bytes();
+                        if names.iter().any(|name| name.first_label() == Some(label)) {
+                            self.keeper.disturbed(Instant::now());
+                        }
+                        self.planner.view_changed(&names);
+                        Ok(Refreshed::Changed(names))
+                    }
+                    Err(error) => {
+                        tracing::warn!(%zone, %error, "the server's history contradicts our copy; reading all of it");
+                        self.transfer_all(true).await
+                    }
+                }
+            }
+        }
+    }
+
+    async fn transfer_all(&mut self, reset: bool) -> Result<Refreshed, ServerError> {
+        let zone = self.rules.zone.clone();
+        match self.session.transfer(&zone, None).await? {
+            Transfer::Full(view) => Ok(self.take(view, reset)),
+            Transfer::UpToDate | Transfer::Behind(_) | Transfer::Delta(_) => Err(ServerError::TransferIncomplete {
+                place: crate::knot::Place { server: self.session.address(), zone },
+                detail: "AXFR was answered with changes instead of a zone".to_owned(),
+            }),
+        }
+    }
+
+    fn take(&mut self, view: View, reset: bool) -> Refreshed {
+        self.view = Some(view);
+        self.full_due = false;
+        self.full_at = Instant::now();
+        self.planner.view_replaced();
+        Refreshed::New { reset }
+    }
+
+    /// Claims × view → plan. Costs what changed since the last call, not the zone.
+    ///
+    /// # Errors
+    /// [`EngineError::NoView`].
+    pub fn plan(&mut self) -> Result<Plan, EngineError> {
+        let Some(view) = &self.view else { return Err(EngineError::NoView { zone: self.rules.zone.clone() }) };
+        let options = PlanOptions { release: self.options.release.clone(), window: self.window.used(Instant::now()) };
+        Ok(self.planner.plan(&self.claims, view, &options))
+    }
+}

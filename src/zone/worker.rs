@@ -1,0 +1,335 @@
+//! The resident loop of one zone: poll, plan, apply, tell.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::EngineError;
+use super::engine::{Engine, Refreshed};
+use super::jitter::backoff;
+use super::report::{Outcome, Report};
+use super::status::{StatusError, ZoneStatus, action_word};
+use crate::model::{Claims, Name, RrType};
+use crate::plan::Plan;
+
+/// How a worker keeps time.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Between polls while the zone is lively.
+    pub poll_fast: Duration,
+    /// Between polls when nothing has happened for a while (`checkInterval`).
+    pub poll_idle: Duration,
+    /// How long a zone counts as lively after a change.
+    pub lively: Duration,
+    /// How long a started apply may go on when the worker is stopped.
+    pub grace: Duration,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        WorkerOptions {
+            poll_fast: Duration::from_millis(50),
+            poll_idle: Duration::from_secs(1),
+            lively: Duration::from_secs(10),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The longest wait before a failed change is tried again.
+const LONGEST_CHANGE_WAIT: Duration = Duration::from_secs(600);
+/// The longest wait before a failed server is asked again.
+const LONGEST_SERVER_WAIT: Duration = Duration::from_secs(30);
+
+/// A change that failed: how often, and when it may be tried again.
+struct Retry {
+    tries: u32,
+    at: Instant,
+}
+
+/// Runs until `cancel` is cancelled. `claims` brings what is declared, the latest only; `status` tells what became of it.
+/// In a zone whose rules say `observe` nothing is ever written.
+pub async fn run(
+    engine: Engine,
+    claims: watch::Receiver<Arc<Claims>>,
+    status: watch::Sender<Arc<ZoneStatus>>,
+    cancel: CancellationToken,
+    options: WorkerOptions,
+) {
+    Worker {
+        failures: 0,
+        retries: HashMap::new(),
+        active_at: Instant::now(),
+        dirty: true,
+        change_seen: None,
+        engine,
+        status,
+        options,
+        cancel,
+    }
+    .run(claims)
+    .await;
+}
+
+struct Worker {
+    engine: Engine,
+    status: watch::Sender<Arc<ZoneStatus>>,
+    cancel: CancellationToken,
+    options: WorkerOptions,
+    /// Passes in a row that the server failed.
+    failures: u32,
+    retries: HashMap<(Name, RrType), Retry>,
+    active_at: Instant,
+    /// The plan is older than the view or the claims.
+    dirty: bool,
+    /// When the change that this pass answers was noticed.
+    change_seen: Option<Instant>,
+}
+
+impl Worker {
+    async fn run(mut self, mut claims: watch::Receiver<Arc<Claims>>) {
+        let mut fed = true;
+        let mut next = Instant::now();
+        self.take_claims(&mut claims);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return,
+                changed = claims.changed(), if fed => match changed {
+                    Ok(()) => self.take_claims(&mut claims),
+                    // The source is gone; what it said last stays in force.
+                    Err(_) => { fed = false; continue; }
+                },
+                () = tokio::time::sleep_until(next.into()) => {}
+            }
+            let wait = self.pass().await;
+            next = Instant::now() + wait;
+        }
+    }
+
+    fn take_claims(&mut self, claims: &mut watch::Receiver<Arc<Claims>>) {
+        let latest = Arc::clone(&claims.borrow_and_update());
+        self.engine.set_claims(latest);
+        self.dirty = true;
+        self.active_at = Instant::now();
+        // A new wish deserves a new try.
+        self.retries.clear();
+        self.tell(true, |status| status.claims_seen += 1);
+    }
+
+    /// One pass; gives the wait before the next.
+    async fn pass(&mut self) -> Duration {
+        let result = self.work().await;
+        let (address, serial) = (self.engine.session().address(), self.engine.view().map(crate::view::View::serial));
+        match result {
+            Ok(moved) => {
+                self.failures = 0;
+                self.tell(moved, |status| {
+                    (status.server, status.serial) = (address, serial);
+                    status.last_view_at = Some(SystemTime::now());
+                    status.counters.polls += 1;
+                });
+                self.poll_wait()
+            }
+            Err(error) => {
+                let (reason, message) = (error.reason(), error.to_string());
+                // The same trouble again is no news.
+                let news = self.status.borrow().error.as_ref().is_none_or(|old| old.message != message);
+                if news {
+                    tracing::warn!(zone = %self.engine.zone(), reason, "{message}");
+                }
+                self.tell(news, |status| {
+                    (status.server, status.serial) = (address, serial);
+                    *status.counters.errors.entry(reason).or_default() += 1;
+                    status.settled = false;
+                    status.error = Some(StatusError { reason, message, at: SystemTime::now() });
+                });
+                if matches!(error, EngineError::Server(_)) {
+                    self.failures += 1;
+                    backoff(self.failures - 1, Duration::from_millis(200), LONGEST_SERVER_WAIT)
+                } else {
+                    self.options.poll_idle
+                }
+            }
+        }
+    }
+
+    fn poll_wait(&self) -> Duration {
+        let quiet = self.active_at.elapsed();
+        let wait = if quiet < self.options.lively {
+            self.options.poll_fast
+        } else {
+            // Slows down over as long as it was lively, instead of falling asleep at once.
+            let share = (quiet - self.options.lively).as_secs_f64() / self.options.lively.as_secs_f64().max(0.001);
+            let slower = self.options.poll_idle.saturating_sub(self.options.poll_fast).mul_f64(share.min(1.0));
+            self.options.poll_fast + slower
+        };
+        let retry = self.retries.values().map(|retry| retry.at.saturating_duration_since(Instant::now())).min();
+        wait.min(retry.unwrap_or(wait)).max(Duration::from_millis(1))
+    }
+
+    /// Refresh, plan, apply. Tells whether anything moved.
+    async fn work(&mut self) -> Result<bool, EngineError> {
+        let mut moved = self.refresh().await?;
+        let resident = !self.engine.rules().observe;
+        let now = Instant::now();
+        let retry_due = self.retries.values().any(|retry| retry.at <= now);
+        if !self.dirty && !retry_due {
+            if resident && !self.engine.holds_fence() {
+                let owned = self.status.borrow().plan.as_ref().is_some_and(|plan| plan.owned > 0);
+                self.engine.raise_fence(owned).await?;
+                self.tell(true, |status| status.error = None);
+                moved = true;
+            }
+            return Ok(moved);
+        }
+        let plan = self.engine.plan()?;
+        self.dirty = false;
+        let wanted = self.wanted(&plan);
+        let owned = plan.owned > 0;
+        if !resident || wanted == 0 {
+            self.show(plan, None);
+            if resident && !self.engine.holds_fence() {
+                self.engine.raise_fence(owned).await?;
+            }
+            self.tell(true, |status| status.error = None);
+            return Ok(true);
+        }
+        let report = self.apply(&plan).await;
+        self.learn(&report);
+        self.active_at = Instant::now();
+        // The read-back may show more to do: somebody was faster, or the next step of a chain.
+        let after = self.engine.plan()?;
+        self.dirty = self.wanted(&after) > 0;
+        let stopped = report.stopped.clone();
+        self.show(after, Some(&report));
+        match stopped {
+            Some(error) => {
+                self.dirty = true;
+                Err(error)
+            }
+            None => {
+                self.tell(true, |status| status.error = None);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn refresh(&mut self) -> Result<bool, EngineError> {
+        let found = self.engine.refresh().await?;
+        // Taken now: the read-back of an apply notices changes too, which are our own.
+        self.change_seen = self.engine.take_change_seen().filter(|_| found != Refreshed::Current);
+        let (mut full, mut reset) = (0, 0);
+        match &found {
+            Refreshed::Current => return Ok(false),
+            Refreshed::Changed(_) => {}
+            Refreshed::New { reset: back } => (full, reset) = (1, u64::from(*back)),
+        }
+        self.dirty = true;
+        self.active_at = Instant::now();
+        self.tell(false, |status| {
+            status.counters.changed += 1;
+            status.counters.full_transfers += full;
+            status.counters.resets += reset;
+        });
+        Ok(true)
+    }
+
+    /// Changes of the plan that may be sent now.
+    fn wanted(&self, plan: &Plan) -> usize {
+        let now = Instant::now();
+        plan.changes.iter().filter(|change| !change.held && !self.rests(&change.name, change.rtype, now)).count()
+    }
+
+    fn rests(&self, name: &Name, rtype: RrType, now: Instant) -> bool {
+        !self.retries.is_empty() && self.retries.get(&(name.clone(), rtype)).is_some_and(|retry| retry.at > now)
+    }
+
+    async fn apply(&mut self, plan: &Plan) -> Report {
+        let now = Instant::now();
+        let resting: Vec<bool> =
+            plan.changes.iter().map(|change| self.rests(&change.name, change.rtype, now)).collect();
+        let skip = |index: usize| resting.get(index).copied().unwrap_or(false);
+        let (cancel, grace) = (self.cancel.clone(), self.options.grace);
+        let stopped = async move {
+            cancel.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
+        tokio::select! {
+            report = self.engine.apply(plan, &skip) => report,
+            // What is under way may or may not be applied; the next start reads the zone first.
+            () = stopped => Report::default(),
+        }
+    }
+
+    /// Takes the outcomes into the waiting times and the sums.
+    fn learn(&mut self, report: &Report) {
+        let now = Instant::now();
+        for outcome in &report.outcomes {
+            let key = (outcome.name.clone(), outcome.rtype);
+            let (base, counts) = match outcome.outcome {
+                Outcome::Done => {
+                    self.retries.remove(&key);
+                    continue;
+                }
+                Outcome::Conflict => (Duration::from_millis(100), true),
+                Outcome::Unconfirmed | Outcome::Lost => (Duration::from_millis(500), true),
+                Outcome::Refused => (Duration::from_secs(5), true),
+                Outcome::Held | Outcome::Waiting => (Duration::ZERO, false),
+            };
+            // What the run did not come to is no fault of the change.
+            if counts && report.stopped.is_none() {
+                let retry = self.retries.entry(key).or_insert(Retry { tries: 0, at: now });
+                retry.at = now + backoff(retry.tries, base, LONGEST_CHANGE_WAIT);
+                retry.tries += 1;
+            }
+        }
+        let own = report.first_sent.zip(self.change_seen.take()).map(|(sent, seen)| sent.duration_since(seen));
+        self.tell(false, |status| {
+            let counters = &mut status.counters;
+            counters.updates += report.updates_sent;
+            counters.update_bytes += report.bytes;
+            for outcome in &report.outcomes {
+                match outcome.outcome {
+                    Outcome::Done => *counters.changes.entry(action_word(outcome.action)).or_default() += 1,
+                    Outcome::Held | Outcome::Waiting => {}
+                    _ => *counters.errors.entry(outcome.reason).or_default() += 1,
+                }
+            }
+            if let Some(own) = own {
+                counters.own_latency.record(own);
+            }
+        });
+    }
+
+    fn show(&mut self, plan: Plan, report: Option<&Report>) {
+        let mut sets = plan.skipped.clone();
+        sets.insert("ours", plan.owned);
+        let settled = plan.changes.iter().all(|change| change.held);
+        let failed = report.map(|report| {
+            let bad = |outcome: Outcome| !matches!(outcome, Outcome::Done | Outcome::Held | Outcome::Waiting);
+            report.outcomes.iter().filter(|one| bad(one.outcome)).cloned().collect::<Vec<_>>()
+        });
+        let plan = Arc::new(plan);
+        self.tell(false, |status| {
+            status.sets = sets;
+            status.settled = settled;
+            status.plan = Some(plan);
+            if let Some(failed) = failed {
+                status.failed = failed;
+            } else if settled {
+                status.failed.clear();
+            }
+        });
+    }
+
+    fn tell(&self, news: bool, change: impl FnOnce(&mut ZoneStatus)) {
+        self.status.send_if_modified(|status| {
+            change(Arc::make_mut(status));
+            news
+        });
+    }
+}
