@@ -1,1 +1,24 @@
-//! Placeholder, see docs/architecture.md.
+//! What people declare: the serde types of the objects, their rules, and how they become claims. Pure.
+//!
+//! The types serve YAML files and the Kubernetes API alike; [`crd`] prints their schema with the rules that the API
+//! server runs, and [`lower()`] runs the same rules (and those that only code can say) on files.
+
+pub mod crd;
+mod crd_yaml;
+mod lower;
+mod problem;
+mod record;
+mod rights;
+mod scalar;
+mod values;
+mod zones;
+
+pub use lower::{Lowered, lower};
+pub use problem::Problem;
+pub use record::{
+    Adopt, Caa, Deletion, Ds, GROUP, KIND, Metadata, Mx, Naptr, Other, RecordSpec, Srv, Sshfp, StaticDnsRecord, Svcb,
+    Tlsa, Uri, VERSION,
+};
+pub use rights::{AddressRange, NamePattern, Rights, Rule};
+pub use scalar::{Flag, Int, Text};
+pub use zones::{ZoneEntry, Zones};

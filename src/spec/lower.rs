@@ -1,0 +1,259 @@
+//! From a valid object to claims.
+
+use super::problem::Problem;
+use super::record::{Adopt, Deletion, StaticDnsRecord};
+use super::rights::{Rights, Wish};
+use super::values::{Collector, Declared};
+use super::zones::Zones;
+use crate::model::{AdoptPolicy, Claim, DeletionPolicy, Name, ObjectId, ObjectState, RrSet, RrType, rdata};
+
+/// TTLs are 31-bit numbers (RFC 2181 §8).
+const MAX_TTL: i64 = 2_147_483_647;
+
+/// What one object comes to.
+#[derive(Debug, Clone)]
+pub struct Lowered {
+    /// Its identity in markers.
+    pub object: ObjectId,
+    /// Whether it is whole; an object with problems declares nothing and keeps what it published.
+    pub state: ObjectState,
+    /// Claims with the apex of their zone; empty when there are problems.
+    pub claims: Vec<(Name, Claim)>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// What is not wrong but worth saying.
+    pub notes: Vec<String>,
+}
+
+/// Checks one object by all rules that it alone can break, and turns it into claims.
+pub fn lower(record: &StaticDnsRecord, zones: &Zones, rights: &Rights) -> Lowered {
+    let namespace = record.metadata.namespace.as_deref().unwrap_or("default");
+    let object = ObjectId::static_record(namespace, &record.metadata.name);
+    let mut lowered =
+        Lowered { object, state: state_of(record), claims: Vec::new(), problems: Vec::new(), notes: Vec::new() };
+    check_metadata(record, namespace, &mut lowered.problems);
+    let spec = &record.spec;
+    let owner = zones.owner(&spec.name, spec.zone.as_deref());
+    let zone_given = spec.zone.as_deref().and_then(|zone| Name::parse(zone).ok());
+    let mut collector = Collector::new(zones, zone_given.clone());
+    collector.collect(spec);
+    let Collector { declared, mut problems, .. } = collector;
+    lowered.problems.append(&mut problems);
+    if declared.is_empty() && lowered.problems.is_empty() {
+        lowered
+            .problems
+            .push(Problem::invalid("spec", "no records are declared: give at least one of a, aaaa, cname, txt …"));
+    }
+    let ttl = match spec.ttl {
+        Some(ttl) if !(0..=MAX_TTL).contains(&ttl.0) => {
+            lowered
+                .problems
+                .push(Problem::invalid("spec.ttl", format!("{} is no TTL; expected 0 to {MAX_TTL} seconds", ttl.0)));
+            None
+        }
+        ttl => ttl.map(|ttl| ttl.0 as u32),
+    };
+    let (owner, zone) = match owner {
+        Ok((owner, zone)) => (owner, zone),
+        Err(problem) => {
+            lowered.problems.insert(0, problem);
+            return protected(lowered);
+        }
+    };
+    check_owner(&owner, zones, &declared, &mut lowered.problems);
+    check_types(&owner, &zone.name, spec.share.is_some_and(|flag| flag.0), &declared, &mut lowered.problems);
+    if spec.share.is_some_and(|flag| flag.0) && spec.deletion_policy == Some(Deletion::Retain) {
+        let text = "a shared set cannot be retained: values that no marker lists any more would look like drift";
+        lowered.problems.push(Problem::invalid("spec.deletionPolicy", text));
+    }
+
+    let takeover = spec.adopt == Some(Adopt::Takeover);
+    for Declared { rtype, values, path, addresses } in declared {
+        // A DS at the apex of a zone of ours belongs to the zone above.
+        let at_apex_above =
+            (rtype == RrType::DS && owner == zone.name && zone_given.is_none()).then(|| zones.above(&owner));
+        let zone = match at_apex_above {
+            Some(Some(above)) => above,
+            Some(None) => {
+                let text = format!(
+                    "a DS at the apex {} belongs to the zone above it, which is not configured",
+                    owner.to_relaxed()
+                );
+                lowered.problems.push(Problem::of("ZoneNotFound", path, text));
+                continue;
+            }
+            None => zone,
+        };
+        let wish = Wish { namespace, name: &owner, zone: &zone.name, rtype, addresses: &addresses, takeover };
+        if let Err(why) = rights.allow(&wish) {
+            lowered.problems.push(Problem::of("ClaimDenied", path, why));
+            continue;
+        }
+        let ttl = ttl.unwrap_or(zone.default_ttl);
+        let claim = Claim {
+            name: owner.clone(),
+            rtype,
+            set: RrSet::new(rtype, ttl, values),
+            object: lowered.object.clone(),
+            created: None,
+            adopt: match spec.adopt.unwrap_or_default() {
+                Adopt::Never => AdoptPolicy::Never,
+                Adopt::IfIdentical => AdoptPolicy::IfIdentical,
+                Adopt::Takeover => AdoptPolicy::Takeover,
+            },
+            deletion: match spec.deletion_policy.unwrap_or_default() {
+                Deletion::Delete => DeletionPolicy::Delete,
+                Deletion::Retain => DeletionPolicy::Retain,
+            },
+            share: spec.share.is_some_and(|flag| flag.0),
+            reverse: false,
+        };
+        if spec.reverse.is_some_and(|flag| flag.0) {
+            reverse_claims(&claim, &addresses, spec.ttl.is_some(), zones, &mut lowered);
+        }
+        lowered.claims.push((zone.name.clone(), claim));
+    }
+    if lowered.problems.is_empty() { lowered } else { protected(lowered) }
+}
+
+/// An object with problems declares nothing, and what its markers name stays as it is.
+fn protected(mut lowered: Lowered) -> Lowered {
+    lowered.claims.clear();
+    lowered.state = ObjectState::Protected;
+    lowered
+}
+
+fn state_of(record: &StaticDnsRecord) -> ObjectState {
+    let set = |key: &str| {
+        record.metadata.annotations.as_ref().is_some_and(|all| all.get(key).is_some_and(|value| &**value == "true"))
+    };
+    if set("dns.knotwork.dev/abandon") {
+        ObjectState::Abandoned
+    } else if set("dns.knotwork.dev/pause") {
+        ObjectState::Paused
+    } else {
+        ObjectState::Present
+    }
+}
+
+fn check_metadata(record: &StaticDnsRecord, namespace: &str, problems: &mut Vec<Problem>) {
+    for (path, text, most, dots) in
+        [("metadata.name", &*record.metadata.name, 253, true), ("metadata.namespace", namespace, 63, false)]
+    {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (dots && c == '.');
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        if text.is_empty()
+            || text.len() > most
+            || !text.chars().all(good)
+            || !edge(text.chars().next())
+            || !edge(text.chars().last())
+        {
+            let text = format!(
+                "\"{text}\" is no object name: lower-case letters, digits, '-'{}, at most {most}, beginning and ending with a letter or digit",
+                if dots { " and '.'" } else { "" }
+            );
+            problems.push(Problem::invalid(path, text));
+        }
+    }
+}
+
+/// Rules of the owner name: room for the marker, and no name of the marker's own.
+fn check_owner(owner: &Name, zones: &Zones, declared: &[Declared], problems: &mut Vec<Problem>) {
+    let label = zones.label();
+    if owner.labels().any(|part| part == label.as_bytes()) {
+        problems.push(Problem::invalid(
+            "spec.name",
+            format!("names with the label \"{label}\" are kept for ownership markers"),
+        ));
+    }
+    let limit = 255 - label.len() - 1;
+    let size = owner.wire().len();
+    if size > limit && declared.iter().any(|set| set.rtype != RrType::DNAME) {
+        let text = format!(
+            "the name is {size} octets long in wire form; with its marker \"{label}\" in front the limit is {limit}"
+        );
+        problems.push(Problem::invalid("spec.name", text));
+    }
+    if owner.labels().skip(1).any(|part| part == b"*") {
+        problems.push(Problem::invalid("spec.name", "an asterisk stands only as the leftmost label (RFC 4592)"));
+    }
+}
+
+/// Rules of types at one name.
+fn check_types(owner: &Name, zone: &Name, share: bool, declared: &[Declared], problems: &mut Vec<Problem>) {
+    for set in declared {
+        let alone = matches!(set.rtype, RrType::CNAME | RrType::DNAME);
+        if !alone {
+            if set.rtype == RrType::TXT && set.values.iter().any(|value| reserved_text(value)) {
+                let text = "texts that begin with heritage=knotwork, heritage=external-dns or heritage=nix are ownership marks and cannot be declared";
+                problems.push(Problem::invalid(set.path.clone(), text));
+            }
+            if matches!(set.rtype, RrType::DS | RrType::NS) && owner.is_wildcard() {
+                problems.push(Problem::invalid(
+                    set.path.clone(),
+                    format!("{} at a wildcard means nothing (RFC 4592 §4)", set.rtype),
+                ));
+            }
+            continue;
+        }
+        if owner == zone {
+            let text = format!("{} cannot stand at the apex of a zone, beside its SOA and NS", set.rtype);
+            problems.push(Problem::invalid(set.path.clone(), text));
+        }
+        if let Some(other) = declared.iter().find(|other| other.rtype != set.rtype) {
+            let text = format!("{} stands alone at a name, but {} is declared too", set.rtype, other.rtype);
+            problems.push(Problem::invalid(set.path.clone(), text));
+        }
+        if share {
+            problems.push(Problem::invalid("spec.share", format!("{} has one value and cannot be shared", set.rtype)));
+        }
+    }
+}
+
+/// Whether a text is a mark of ownership; a declared one would forge it.
+fn reserved_text(value: &[u8]) -> bool {
+    let Some(text) = rdata::txt_value(value) else { return false };
+    let text = text.strip_prefix(b"\"").unwrap_or(&text);
+    [&b"heritage=knotwork"[..], b"heritage=external-dns", b"heritage=nix"].iter().any(|mark| text.starts_with(mark))
+}
+
+fn reverse_claims(
+    forward: &Claim,
+    addresses: &[std::net::IpAddr],
+    ttl_given: bool,
+    zones: &Zones,
+    lowered: &mut Lowered,
+) {
+    if addresses.is_empty() {
+        return;
+    }
+    if forward.name.is_wildcard() {
+        lowered.notes.push(format!("{}: a wildcard gets no PTR", forward.name.to_relaxed()));
+        return;
+    }
+    for address in addresses {
+        let Some((name, zone)) = zones.reverse_of(*address) else {
+            lowered.notes.push(format!("{address}: no reverse zone is configured, so it gets no PTR"));
+            continue;
+        };
+        let ttl = if ttl_given { forward.set.ttl } else { zone.default_ttl };
+        let claim = Claim {
+            name,
+            rtype: RrType::PTR,
+            set: RrSet::new(RrType::PTR, ttl, [rdata::target(&forward.name)]),
+            share: false,
+            // A PTR is never taken from somebody else.
+            adopt: match forward.adopt {
+                AdoptPolicy::Never => AdoptPolicy::Never,
+                _ => AdoptPolicy::IfIdentical,
+            },
+            reverse: true,
+            ..forward.clone()
+        };
+        lowered.claims.push((zone.name.clone(), claim));
+    }
+}
+
+#[cfg(test)]
+#[path = "lower_tests.rs"]
+mod tests;

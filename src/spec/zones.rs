@@ -1,0 +1,156 @@
+//! The configured zones, as far as declarations have to know them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::problem::Problem;
+use crate::model::{Name, reverse_name_in};
+
+/// One configured zone.
+#[derive(Debug, Clone)]
+pub struct ZoneEntry {
+    /// Apex.
+    pub name: Name,
+    /// TTL of records that declare none, seconds.
+    pub default_ttl: u32,
+}
+
+/// All configured zones and the marker label.
+#[derive(Debug, Clone)]
+pub struct Zones {
+    entries: HashMap<Name, ZoneEntry>,
+    reverse: Vec<Name>,
+    label: String,
+}
+
+impl Zones {
+    /// The table of these zones; `label` is the marker label.
+    pub fn new(zones: impl IntoIterator<Item = ZoneEntry>, label: &str) -> Zones {
+        let entries: HashMap<Name, ZoneEntry> = zones.into_iter().map(|zone| (zone.name.clone(), zone)).collect();
+        let arpa = ["in-addr.arpa", "ip6.arpa"].map(|text| Name::parse(text).unwrap_or_else(|_| Name::root()));
+        let mut reverse: Vec<Name> =
+            entries.keys().filter(|zone| arpa.iter().any(|top| zone.is_at_or_below(top))).cloned().collect();
+        // Most specific first: a classless zone has more labels than the zone that delegates it.
+        reverse.sort_by_key(|zone| std::cmp::Reverse(zone.label_count()));
+        Zones { entries, reverse, label: label.to_owned() }
+    }
+
+    /// The marker label.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// One zone by its apex.
+    pub fn get(&self, zone: &Name) -> Option<&ZoneEntry> {
+        self.entries.get(zone)
+    }
+
+    /// The zone with the longest suffix of `name`, by label.
+    pub fn of(&self, name: &Name) -> Option<&ZoneEntry> {
+        let mut at = Some(name.clone());
+        while let Some(candidate) = at {
+            if let Some(zone) = self.entries.get(&candidate) {
+                return Some(zone);
+            }
+            at = candidate.parent();
+        }
+        None
+    }
+
+    /// The zone above the apex `name` (a DS belongs there), if it is configured.
+    pub fn above(&self, name: &Name) -> Option<&ZoneEntry> {
+        self.of(&name.parent()?)
+    }
+
+    /// The PTR owner name of an address and the reverse zone that holds it, the most specific one.
+    pub fn reverse_of(&self, address: IpAddr) -> Option<(Name, &ZoneEntry)> {
+        self.reverse.iter().find_map(|zone| Some((reverse_name_in(zone, address)?, self.entries.get(zone)?)))
+    }
+
+    /// The owner name that `name` and `zone` of a spec mean, and the zone that holds it.
+    pub(super) fn owner(&self, name: &str, zone: Option<&str>) -> Result<(Name, &ZoneEntry), Problem> {
+        let path = "spec.name";
+        if name.is_empty() {
+            return Err(Problem::invalid(path, "the owner name is missing; give spec.name"));
+        }
+        let Some(zone_text) = zone else {
+            if name == "@" {
+                return Err(Problem::invalid(path, "\"@\" means the apex of a zone; name it in spec.zone"));
+            }
+            let parsed = Name::parse(name).map_err(|error| Problem::invalid(path, format!("\"{name}\": {error}")))?;
+            return match self.of(&parsed) {
+                Some(zone) => Ok((parsed, zone)),
+                None => Err(Problem::of("ZoneNotFound", path, self.suggestion(name, &parsed))),
+            };
+        };
+        let apex = Name::parse(zone_text)
+            .map_err(|error| Problem::invalid("spec.zone", format!("\"{zone_text}\": {error}")))?;
+        let Some(entry) = self.entries.get(&apex) else {
+            return Err(Problem::of(
+                "ZoneNotFound",
+                "spec.zone",
+                format!("the zone {} is not configured; configured are: {}", apex.to_relaxed(), self.list()),
+            ));
+        };
+        if name == "@" {
+            return Ok((apex, entry));
+        }
+        let parsed = Name::parse(name).map_err(|error| Problem::invalid(path, format!("\"{name}\": {error}")))?;
+        // A name that already ends with the zone is meant as it stands: nobody wants x.internal.internal.
+        if parsed.is_at_or_below(&apex) {
+            return Ok((parsed, entry));
+        }
+        if Name::is_absolute(name) {
+            return Err(Problem::of(
+                "ZoneNotFound",
+                path,
+                format!("{} does not lie in the zone {} of spec.zone", parsed, apex.to_relaxed()),
+            ));
+        }
+        let full =
+            parsed.under(&apex).map_err(|error| Problem::invalid(path, format!("\"{name}\" in {apex}: {error}")))?;
+        Ok((full, entry))
+    }
+
+    /// A target name: absolute; a single label is completed only when `zone:` is given.
+    pub(super) fn target(&self, text: &str, zone: Option<&Name>, path: &str) -> Result<Name, Problem> {
+        let parsed = Name::parse(text).map_err(|error| Problem::invalid(path, format!("\"{text}\": {error}")))?;
+        if parsed.label_count() != 1 || Name::is_absolute(text) {
+            return Ok(parsed);
+        }
+        match zone {
+            Some(zone) => {
+                parsed.under(zone).map_err(|error| Problem::invalid(path, format!("\"{text}\" in {zone}: {error}")))
+            }
+            None => Err(Problem::invalid(
+                path,
+                format!(
+                    "\"{text}\" is a single label: write the whole name, \"{text}.\" for the top-level name itself, or give spec.zone to complete it"
+                ),
+            )),
+        }
+    }
+
+    fn suggestion(&self, text: &str, parsed: &Name) -> String {
+        let list = self.list();
+        if parsed.label_count() == 1 {
+            let zone = self.sorted().into_iter().find(|zone| !self.reverse.contains(zone));
+            let zone = zone.map_or_else(|| "internal".to_owned(), |zone| zone.to_relaxed());
+            return format!(
+                "\"{text}\" ends with no configured zone ({list}); did you mean \"{text}.{zone}\", or \"{text}\" with spec.zone: {zone}?"
+            );
+        }
+        format!("\"{text}\" ends with no configured zone; configured are: {list}")
+    }
+
+    fn sorted(&self) -> Vec<&Name> {
+        let mut names: Vec<&Name> = self.entries.keys().collect();
+        names.sort();
+        names
+    }
+
+    fn list(&self) -> String {
+        let names: Vec<String> = self.sorted().into_iter().map(Name::to_relaxed).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
