@@ -5,6 +5,7 @@
 pub mod explain;
 mod message;
 pub mod tsig;
+mod tsig_record;
 pub mod update;
 mod wire;
 pub mod xfr;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dns::{Message, Record};
+use crate::model::RrType;
 use proptest::prelude::*;
 
 const NOW: u64 = 1_760_000_000;

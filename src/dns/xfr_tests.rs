@@ -88,7 +88,8 @@ fn what_does_not_fit_is_refused() {
     let chaos = Record { class: Class::CH, ..a(1) };
     let meta = Record { rtype: RrType::ANY, ..a(1) };
     let deep_soa = Record { name: n("host.internal"), ..soa(5) };
-    let cases: Vec<(Option<u32>, Vec<Record>, fn(&XfrError) -> bool)> = vec![
+    type Case = (Option<u32>, Vec<Record>, fn(&XfrError) -> bool);
+    let cases: Vec<Case> = vec![
         (None, vec![a(1), soa(5)], |e| *e == XfrError::NoSoa),
         (None, vec![soa(5), a(1), soa(6)], |e| *e == XfrError::SoaDiffers),
         (None, vec![soa(5), a(1), other_soa.clone()], |e| *e == XfrError::SoaDiffers),

@@ -179,6 +179,9 @@ fn records() -> impl Strategy<Value = Vec<(Name, RrType, u32, Rdata)>> {
     prop::collection::vec((name, rtype, 0u32..3, value.prop_map(Rdata::from)), 0..60)
 }
 
+/// TTL and canonical values by name and type.
+type Model = std::collections::BTreeMap<(Name, RrType), (u32, std::collections::BTreeSet<Vec<u8>>)>;
+
 proptest! {
     /// In whatever order the records come, the view is that of adding them one by one, and a map's.
     #[test]
@@ -189,7 +192,7 @@ proptest! {
         }
         let mut builder = Builder::new(n("internal"));
         let mut added = View::new(n("internal"), 1);
-        let mut model: std::collections::BTreeMap<(Name, RrType), (u32, std::collections::BTreeSet<Vec<u8>>)> = Default::default();
+        let mut model: Model = Default::default();
         for (name, rtype, ttl, value) in &records {
             let _ = builder.push(name.wire(), *rtype, *ttl, value);
             let new = added.add(name, *rtype, *ttl, value.clone());
