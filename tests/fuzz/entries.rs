@@ -1,0 +1,122 @@
+//! What is fuzzed: every reader of foreign octets, with the laws that hold for what it accepts.
+//!
+//! `tests/fuzz_corpus.rs` runs these on stable Rust, `fuzz/` under libFuzzer.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use knotwork::dns::Message;
+use knotwork::dns::tsig::{self, Algorithm, Key};
+use knotwork::dns::xfr::Reader;
+use knotwork::model::{Name, RrType, address_of, classless_range, rdata, reverse_name};
+use knotwork::ownership::{Fence, Marker, MarkerText, external_dns, nix, txt};
+
+/// A function that takes any octets and panics only when the library is wrong.
+pub type Entry = fn(&[u8]);
+
+/// All entries by the name of their corpus.
+pub const ENTRIES: &[(&str, Entry)] = &[
+    ("message", message),
+    ("transfer", transfer),
+    ("signature", signature),
+    ("marker", marker),
+    ("name", name),
+    ("rdata_text", rdata_text),
+    ("rdata_wire", rdata_wire),
+];
+
+/// A DNS message: what is read is written, and read again as the same.
+pub fn message(data: &[u8]) {
+    let Ok(message) = Message::parse(data) else { return };
+    let again = Message::parse(&message.encode()).expect("what we write can be read");
+    assert_eq!(again.encode(), message.encode());
+}
+
+/// The messages of a transfer, each after two octets of length as on TCP; the first octet says whether we ask for a
+/// difference.
+pub fn transfer(data: &[u8]) {
+    let Some((kind, mut rest)) = data.split_first() else { return };
+    let have = (*kind & 1 != 0).then_some(u32::from(*kind >> 1));
+    let mut reader = Reader::new(Name::parse("example").unwrap(), 1, have, None);
+    while let [high, low, after @ ..] = rest {
+        let len = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
+        if reader.push(after[..len].to_vec(), 0).is_err() {
+            break;
+        }
+        rest = &after[len..];
+    }
+    let _ = reader.finish();
+}
+
+/// A request and an answer that claim to be signed: nobody without the key makes one that passes.
+pub fn signature(data: &[u8]) {
+    let key = Key::new(Name::parse("key").unwrap(), Algorithm::HmacSha256, &[7; 32]).expect("a good key");
+    let (_, pending) = tsig::sign(&key, vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 1_000_000);
+    assert!(pending.verify(data, 1_000_000).is_err());
+    let received = tsig::receive(&[key], data.to_vec(), 1_000_000);
+    assert!(!matches!(received, tsig::Received::Signed { .. }));
+}
+
+/// The RDATA of a TXT record, and the same octets as its text.
+pub fn marker(data: &[u8]) {
+    for rdata in [data.to_vec(), txt::split(data).into()] {
+        if let MarkerText::Marker(marker) = Marker::parse_rdata(&rdata) {
+            let written = marker.to_rdata();
+            assert_eq!(Marker::parse_rdata(&written), MarkerText::Marker(marker), "a marker reads back");
+            assert_eq!(txt::join(&written), txt::join(&rdata), "only what we could have written is a marker");
+        }
+        if let Some(fence) = Fence::parse_rdata(&rdata) {
+            assert_eq!(Fence::parse_rdata(&fence.to_rdata()).as_ref(), Some(&fence));
+        }
+        let _ = (external_dns::parse(&rdata), nix::parse(&rdata), txt::is_anybodys_marker(&rdata));
+    }
+}
+
+/// A name in presentation form.
+pub fn name(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(name) = Name::parse(text) else { return };
+    assert!(name.wire().len() <= 255);
+    assert_eq!(Name::parse(&name.to_string()).as_ref(), Ok(&name));
+    assert_eq!(Name::from_wire(name.wire()).as_ref(), Ok(&name));
+    let _ = classless_range(&name);
+    if let Some(address) = address_of(&name) {
+        let plain = reverse_name(address);
+        assert_eq!(address_of(&plain), Some(address));
+    }
+}
+
+/// Two octets of type, then presentation form.
+pub fn rdata_text(data: &[u8]) {
+    let Some((rtype, text)) = typed(data) else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let origin = Name::parse("example").unwrap();
+    for origin in [None, Some(&origin)] {
+        if let Ok(value) = rdata::from_text(rtype, text, origin) {
+            assert_eq!(rdata::check(rtype, &value), Ok(()));
+            let again = rdata::from_text(rtype, &rdata::to_text(rtype, &value), None);
+            assert_eq!(again.as_deref(), Ok(&*rdata::canonical(rtype, &value)));
+        }
+    }
+    let _ = rdata::svcb(RrType::HTTPS, 1, &origin, text);
+    let _ = rdata::loc(text);
+}
+
+/// Two octets of type, then wire form, as it stands and as a part of a message.
+pub fn rdata_wire(data: &[u8]) {
+    let Some((rtype, wire)) = typed(data) else { return };
+    let canonical = rdata::canonical(rtype, wire);
+    assert!(rdata::same(rtype, wire, &canonical));
+    let _ = rdata::names_in(rtype, wire);
+    let text = rdata::to_text(rtype, wire);
+    if rdata::check(rtype, wire).is_ok() {
+        let read = rdata::from_text(rtype, &text, None).expect("well-formed RDATA has a text that can be read");
+        assert!(rdata::same(rtype, &read, wire), "{text}");
+    }
+    for start in 0..wire.len().min(64) {
+        let _ = rdata::decompress(rtype, wire, start..wire.len());
+    }
+}
+
+fn typed(data: &[u8]) -> Option<(RrType, &[u8])> {
+    let [high, low, rest @ ..] = data else { return None };
+    Some((RrType(u16::from_be_bytes([*high, *low])), rest))
+}
