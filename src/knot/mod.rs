@@ -8,6 +8,8 @@ mod message;
 mod seal;
 mod soa;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod updates;
 
@@ -49,6 +51,9 @@ impl Default for Timeouts {
 
 /// The least deadline of an UPDATE: below it, a healthy server looks broken (`reference/knot.md` fact 3).
 pub const LEAST_UPDATE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Transfers from one address at a time.
+const TRANSFERS: usize = 4;
 
 /// What is needed to reach a server.
 #[derive(Clone)]
@@ -93,7 +98,8 @@ impl Server {
                     key_name: key_name.clone(),
                     settings: Arc::clone(&settings),
                     poll_socket: tokio::sync::Mutex::new(None),
-                    transfers: tokio::sync::Mutex::new(None),
+                    idle: tokio::sync::Mutex::new(Vec::new()),
+                    turns: tokio::sync::Semaphore::new(TRANSFERS),
                     updates: OnceLock::new(),
                 })
             })
@@ -123,7 +129,10 @@ pub struct Session {
     key_name: Option<crate::model::Name>,
     settings: Arc<Settings>,
     poll_socket: tokio::sync::Mutex<Option<soa::PollSocket>>,
-    transfers: tokio::sync::Mutex<Option<tokio::net::TcpStream>>,
+    /// Connections for transfers that wait for the next one.
+    idle: tokio::sync::Mutex<Vec<tokio::net::TcpStream>>,
+    /// Transfers that may run at once: a stalled one must not hold up another zone's.
+    turns: tokio::sync::Semaphore,
     updates: OnceLock<Updates>,
 }
 

@@ -21,6 +21,9 @@ use crate::model::Name;
 /// Octets of one transfer after which it is given up: memory is not endless, and no real zone is this large.
 const MAX_OCTETS: u64 = 4 << 30;
 
+/// Idle connections kept for the next transfer.
+const KEPT: usize = 1;
+
 /// Octets read at once.
 const READ_SIZE: usize = 256 * 1024;
 
@@ -39,11 +42,13 @@ impl Session {
     /// Any [`ServerError`]; nothing of a failed transfer is ever used.
     pub async fn transfer(&self, zone: &Name, have: Option<u32>) -> Result<Transfer, ServerError> {
         let place = Place { server: self.address, zone: zone.clone() };
-        let mut slot = self.transfers.lock().await;
-        if let Some(kept) = slot.take() {
+        // Few at a time: every transfer holds a lock in the server.
+        let _turn = self.turns.acquire().await;
+        let kept = self.idle.lock().await.pop();
+        if let Some(kept) = kept {
             match self.converse(kept, zone, have).await {
                 Ok((transfer, kept)) => {
-                    *slot = Some(kept);
+                    self.keep(kept).await;
                     return Ok(transfer);
                 }
                 Err(Broken::Stale(_)) => {}
@@ -55,10 +60,17 @@ impl Session {
             .map_err(|error| ServerError::Unreachable { place, detail: error.to_string() })?;
         match self.converse(fresh, zone, have).await {
             Ok((transfer, kept)) => {
-                *slot = Some(kept);
+                self.keep(kept).await;
                 Ok(transfer)
             }
             Err(Broken::Stale(error) | Broken::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn keep(&self, stream: TcpStream) {
+        let mut idle = self.idle.lock().await;
+        if idle.len() < KEPT {
+            idle.push(stream);
         }
     }
 

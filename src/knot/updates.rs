@@ -149,6 +149,8 @@ struct Line<'a> {
     queued: u64,
     written: u64,
     flights: HashMap<u16, Flight>,
+    /// When the last answer came on this connection.
+    heard: Option<Instant>,
     /// Ids whose deadline passed: their late answers are ignored, and the ids stay out of use.
     overdue: HashSet<u16>,
 }
@@ -163,6 +165,7 @@ impl<'a> Line<'a> {
             queued: 0,
             written: 0,
             flights: HashMap::new(),
+            heard: None,
             overdue: HashSet::new(),
         }
     }
@@ -239,8 +242,8 @@ impl<'a> Line<'a> {
                     None => open = false,
                 },
                 () = sleep_until(next_deadline), if next_deadline.is_some() => {
-                    self.expire(limit);
-                    if self.overdue.len() >= MAX_OVERDUE {
+                    let deaf = self.expire(limit);
+                    if deaf || self.overdue.len() >= MAX_OVERDUE {
                         break io::Error::new(io::ErrorKind::TimedOut, "the server stopped answering updates");
                     }
                 }
@@ -258,6 +261,7 @@ impl<'a> Line<'a> {
             return;
         }
         let Some(flight) = self.flights.remove(&id) else { return };
+        self.heard = Some(Instant::now());
         let place = self.place(&flight.zone);
         let result = match self.settings.seal.open(&place, Exchange::Update, &flight.pending, message) {
             Opened::Good(_) => UpdateResult::Applied,
@@ -267,18 +271,22 @@ impl<'a> Line<'a> {
         finish(&flight.reply, flight.tag, result, flight.sent, flight.bytes);
     }
 
-    /// Gives up what is past its deadline.
-    fn expire(&mut self, limit: std::time::Duration) {
+    /// Gives up what is past its deadline. Tells whether nothing at all was heard since something of it was sent: then
+    /// the connection may be dead without saying so.
+    fn expire(&mut self, limit: std::time::Duration) -> bool {
         let now = Instant::now();
+        let mut deaf = false;
         let late: Vec<u16> =
             self.flights.iter().filter(|(_, flight)| flight.sent + limit <= now).map(|(id, _)| *id).collect();
         for id in late {
             let Some(flight) = self.flights.remove(&id) else { continue };
             self.overdue.insert(id);
+            deaf |= self.heard.is_none_or(|heard| heard < flight.sent);
             let place = self.place(&flight.zone);
             let error = ServerError::Timeout { place, what: Exchange::Update, after: limit };
             finish(&flight.reply, flight.tag, UpdateResult::Lost(error), flight.sent, flight.bytes);
         }
+        deaf
     }
 
     /// Reports everything that was in flight when the connection ended.
