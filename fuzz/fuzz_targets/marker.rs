@@ -3,4 +3,6 @@
 #[path = "../../tests/fuzz/entries.rs"]
 mod entries;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::marker(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    entries::marker(data);
+});

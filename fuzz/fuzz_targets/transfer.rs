@@ -3,4 +3,6 @@
 #[path = "../../tests/fuzz/entries.rs"]
 mod entries;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::transfer(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    entries::transfer(data);
+});
