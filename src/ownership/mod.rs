@@ -60,6 +60,21 @@ impl Writer {
             Writer::Unmarked => "unmarked",
         }
     }
+
+    /// The class with the names that go with it: `externalDns default service/x/y`.
+    pub fn describe(&self) -> String {
+        let words: [&str; 2] = match self {
+            Writer::Knotwork { owner, resource } | Writer::ExternalDns { owner, resource } => [owner, resource],
+            Writer::Nix { managed_by } => [managed_by, ""],
+            _ => ["", ""],
+        };
+        let mut text = self.class().to_owned();
+        for word in words.into_iter().filter(|word| !word.is_empty()) {
+            text.push(' ');
+            text.push_str(word);
+        }
+        text
+    }
 }
 
 /// How an ExternalDNS installation names its ownership TXT.

@@ -135,6 +135,11 @@ impl SignIndex {
         found
     }
 
+    /// Whether a name holds a DNAME or a delegation.
+    pub fn shapes_tree(&self, name: &Name) -> bool {
+        self.dnames.contains(name) || self.cuts.contains(name)
+    }
+
     /// Whether some marker of a DNAME speaks of this name.
     pub fn has_dname_mark(&self, name: &Name) -> bool {
         self.dname_marks.contains(name)

@@ -1,6 +1,28 @@
 //! The planner: claims × view → plan, a pure value.
+//!
+//! [`plan_zone`] plans a whole zone once; [`Planner`] keeps what it learned and plans again only the names that changed.
+//! [`units`] cuts a plan into the pieces that an UPDATE must never split.
+
+mod admit;
+pub mod brake;
+mod chain;
+mod check;
+mod contest;
+mod name;
+mod planner;
+#[doc(hidden)]
+pub mod sim;
+mod size;
+mod steps;
+mod tree;
+mod units;
+mod wish;
 
 use std::collections::BTreeMap;
+
+pub use brake::BrakeState;
+pub use planner::{Dirty, PlanOptions, Planner, plan_zone};
+pub use units::{Unit, units};
 
 use crate::model::{Name, ObjectId, Rdata, RrSet, RrType};
 
@@ -41,8 +63,25 @@ pub enum Action {
     Delete,
     /// A set that was there becomes ours.
     Adopt,
-    /// Only the marker changes: re-mark, release, left-over marker removed. Shown, never counted by the brake.
-    Mark,
+    /// Only the marker changes hands or policy; the set stays as it is.
+    Remark,
+    /// Only the marker goes: the set is let go, or was gone already.
+    Release,
+}
+
+impl Action {
+    /// The stable word of the JSON output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::Create => "create",
+            Action::Replace => "replace",
+            Action::Ttl => "ttl",
+            Action::Delete => "delete",
+            Action::Adopt => "adopt",
+            Action::Remark => "remark",
+            Action::Release => "release",
+        }
+    }
 }
 
 /// One record set's step of a plan, with its prerequisites.
@@ -70,7 +109,7 @@ pub struct Change {
     pub counted: bool,
     /// Whether the brake holds it.
     pub held: bool,
-    /// Must be sent after the change of this index was answered (DNAME replaced, apex NS swapped).
+    /// Must be sent after the change of this index was answered (a DNAME replaced, DNAMEs that share a marker node).
     pub after: Option<usize>,
 }
 
@@ -112,7 +151,7 @@ pub struct Held {
     pub hash: String,
     /// Deletes held.
     pub deletes: usize,
-    /// Replaces held.
+    /// Replaces held, takeovers of unmarked or foreign sets among them.
     pub replaces: usize,
     /// Sets owned when the window began.
     pub owned: usize,
@@ -141,4 +180,33 @@ pub struct Plan {
     pub skipped: BTreeMap<&'static str, usize>,
     /// Sets of ours in the view.
     pub owned: usize,
+    /// Claims that can only follow once the changes of this plan are in the zone: plan again after applying.
+    pub deferred: usize,
+    /// Why nothing at all was planned for this zone.
+    pub refused: Option<Refusal>,
+    /// What a person should know and need not act upon (TTLs of a shared set that disagree).
+    pub notes: Vec<String>,
+    /// Report only: nothing of this may be sent.
+    pub observe: bool,
+    /// What the brake decided, for [`BrakeState::absorb`].
+    pub verdict: brake::Verdict,
 }
+
+impl Plan {
+    /// Whether there is nothing to send, held changes aside.
+    pub fn is_settled(&self) -> bool {
+        self.deferred == 0 && self.changes.iter().all(|change| change.held)
+    }
+}
+
+/// Why a whole zone is not planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Stable word.
+    pub reason: Reason,
+    /// What is wrong and the way out.
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! Plans a zone, and plans again only what changed.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
+
+use super::brake::{self, BrakeState};
+use super::chain;
+use super::name::{Ctx, NamePlan, plan_name};
+use super::{Change, Plan, Refusal};
+use crate::model::{Claims, Name, RrType, SourceHealth};
+use crate::ownership::{Classifier, Counts, Marker, MarkerText, SignIndex, ZoneRules};
+use crate::view::View;
+
+/// What a plan depends on besides claims and view.
+pub struct PlanOptions<'a> {
+    /// What the brake remembers; `None` begins anew, as a one-shot run does.
+    pub brake: Option<&'a BrakeState>,
+    /// Hash of held operations that a person releases.
+    pub release: Option<&'a str>,
+    /// The whole source counts as one tenant (files): over the limit everything counted is held.
+    pub one_tenant: bool,
+    /// Whether a name outside the zone holds a DHCID, for PTRs whose target a DHCP server put there.
+    pub dhcid_names: &'a dyn Fn(&Name) -> bool,
+}
+
+impl Default for PlanOptions<'_> {
+    fn default() -> Self {
+        PlanOptions { brake: None, release: None, one_tenant: false, dhcid_names: &|_| false }
+    }
+}
+
+/// What changed since the last plan.
+#[derive(Debug, Clone, Default)]
+pub struct Dirty {
+    /// Names that a change of the zone touched.
+    pub zone: Vec<Name>,
+    /// Names whose claims were added, removed or edited.
+    pub claims: Vec<Name>,
+    /// The state of some object, the health of the source or `prune` changed.
+    pub objects: bool,
+}
+
+/// Keeps what it learned of one zone; the cost of planning again follows the changes.
+pub struct Planner {
+    rules: ZoneRules,
+    signs: SignIndex,
+    /// Names about which there is something to say.
+    named: BTreeMap<Name, NamePlan>,
+    /// Sets by class of every name, by the hash of the name: a million names must not cost a million keys. Should two
+    /// names ever share one, a count is off until the next full plan, and nothing else.
+    counted: HashMap<u64, Tally>,
+    total: [usize; CLASSES.len()],
+    /// Names of claims that shape the tree: DNAME, and NS below the apex.
+    tops: BTreeSet<Name>,
+}
+
+/// Class words by place in a [`Tally`]; the first are ours.
+const CLASSES: [&str; 7] = ["ours", "knotwork", "externalDns", "nix", "dhcp", "infrastructure", "unmarked"];
+type Tally = [u8; CLASSES.len()];
+
+/// Plans a whole zone.
+pub fn plan_zone(rules: &ZoneRules, claims: &Claims, view: &View, options: &PlanOptions<'_>) -> Plan {
+    let mut planner = Planner::new(rules.clone());
+    planner.full(claims, view, options);
+    planner.plan(claims, view, options)
+}
+
+impl Planner {
+    /// A planner that knows nothing yet: call [`Planner::full`] first.
+    pub fn new(rules: ZoneRules) -> Planner {
+        Planner {
+            rules,
+            signs: SignIndex::default(),
+            named: BTreeMap::new(),
+            counted: HashMap::new(),
+            total: [0; CLASSES.len()],
+            tops: BTreeSet::new(),
+        }
+    }
+
+    /// The rules that it plans by.
+    pub fn rules(&self) -> &ZoneRules {
+        &self.rules
+    }
+
+    /// The signs of other writers, as last read.
+    pub fn signs(&self) -> &SignIndex {
+        &self.signs
+    }
+
+    /// Reads and plans everything.
+    pub fn full(&mut self, claims: &Claims, view: &View, options: &PlanOptions<'_>) {
+        self.signs = SignIndex::scan(&self.rules, view);
+        self.named.clear();
+        self.counted.clear();
+        self.total = [0; CLASSES.len()];
+        self.tops = claims.sets.keys().filter(|name| is_top(&self.rules, claims, name)).cloned().collect();
+        let ctx = Ctx {
+            rules: &self.rules,
+            claims,
+            view,
+            classes: Classifier::with_index(&self.rules, view, &self.signs).dhcid_names(options.dhcid_names),
+        };
+        let mut found: Vec<(Name, NamePlan)> = Vec::new();
+        for name in view.names() {
+            if is_plain_node(&self.rules, view, &name) {
+                // The name that it marks is planned by itself, unless nothing else would lead to it.
+                if let Some(parent) = name.parent().filter(|p| !view.in_use(p) && !claims.sets.contains_key(p)) {
+                    found.push((parent.clone(), plan_name(&ctx, &parent)));
+                }
+                continue;
+            }
+            let plan = plan_name(&ctx, &name);
+            found.push((name, plan));
+        }
+        let marks = self.signs.dname_marks().filter(|name| !claims.sets.contains_key(name));
+        for name in claims.sets.keys().chain(marks).filter(|name| !view.in_use(name)) {
+            found.push((name.clone(), plan_name(&ctx, name)));
+        }
+        for (name, plan) in found {
+            self.put(name, plan);
+        }
+    }
+
+    /// Plans again what changed. `view` and `claims` are the new ones.
+    pub fn replan(&mut self, claims: &Claims, view: &View, dirty: &Dirty, options: &PlanOptions<'_>) {
+        let mut todo: BTreeSet<Name> = BTreeSet::new();
+        for name in dirty.zone.iter().filter(|name| name.is_at_or_below(&self.rules.zone)) {
+            let shaped = self.signs.shapes_tree(name);
+            todo.extend(self.signs.update(&self.rules, view, name));
+            if shaped || self.signs.shapes_tree(name) {
+                let below = claims.sets.range(name.clone()..).take_while(|(other, _)| other.is_at_or_below(name));
+                todo.extend(below.map(|(other, _)| other.clone()));
+            }
+            if name.first_label() == Some(self.rules.label.as_bytes()) {
+                todo.extend(name.parent());
+            }
+            self.add_tops_above(name, &mut todo);
+            todo.insert(name.clone());
+        }
+        for name in &dirty.claims {
+            if is_top(&self.rules, claims, name) {
+                self.tops.insert(name.clone());
+            } else {
+                self.tops.remove(name);
+            }
+            self.add_tops_above(name, &mut todo);
+            todo.insert(name.clone());
+        }
+        if dirty.objects {
+            todo.extend(self.named.keys().cloned());
+        }
+        let ctx = Ctx {
+            rules: &self.rules,
+            claims,
+            view,
+            classes: Classifier::with_index(&self.rules, view, &self.signs).dhcid_names(options.dhcid_names),
+        };
+        let plans: Vec<(Name, NamePlan)> =
+            todo.into_iter().map(|name| (name.clone(), plan_name(&ctx, &name))).collect();
+        for (name, plan) in plans {
+            self.put(name, plan);
+        }
+    }
+
+    fn add_tops_above(&self, name: &Name, todo: &mut BTreeSet<Name>) {
+        if self.tops.is_empty() {
+            return;
+        }
+        let mut above = name.parent();
+        while let Some(here) = above {
+            if self.tops.contains(&here) {
+                todo.insert(here.clone());
+            }
+            above = here.parent();
+        }
+    }
+
+    fn put(&mut self, name: Name, mut plan: NamePlan) {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let key = hasher.finish();
+        let tally = tally(&std::mem::take(&mut plan.counts));
+        let old = if tally == Tally::default() { self.counted.remove(&key) } else { self.counted.insert(key, tally) };
+        let old = old.unwrap_or_default();
+        for (total, (new, old)) in self.total.iter_mut().zip(tally.iter().zip(old)) {
+            *total = *total + usize::from(*new) - usize::from(old);
+        }
+        if plan.is_quiet() {
+            self.named.remove(&name);
+        } else {
+            self.named.insert(name, plan);
+        }
+    }
+
+    /// Sets of ours in the view as last planned.
+    pub fn owned(&self) -> usize {
+        self.total[0]
+    }
+
+    /// The plan as things stand. Its cost follows what there is to say, not the zone.
+    pub fn plan(&self, claims: &Claims, view: &View, options: &PlanOptions<'_>) -> Plan {
+        let mut plan = Plan {
+            zone: self.rules.zone.clone(),
+            serial: view.serial(),
+            changes: Vec::new(),
+            conflicts: Vec::new(),
+            orphans: Vec::new(),
+            waiting: None,
+            held: None,
+            skipped: CLASSES.iter().zip(self.total).skip(1).filter(|(_, n)| *n > 0).map(|(c, n)| (*c, n)).collect(),
+            owned: self.total[0],
+            deferred: 0,
+            refused: None,
+            notes: Vec::new(),
+            observe: self.rules.observe,
+            verdict: brake::Verdict::default(),
+        };
+        if let Some(at) = self.signs.mislabelled() {
+            plan.refused = Some(Refusal {
+                reason: "LabelChanged",
+                message: format!(
+                    "{} holds a marker of our owner id \"{}\" under another label than \"{}\"; set marker.label back to the \
+                     one in the zone, or give this installation an owner id of its own",
+                    at.to_relaxed(),
+                    self.rules.owner,
+                    self.rules.label
+                ),
+            });
+            return plan;
+        }
+        let mut waiting = 0;
+        for named in self.named.values() {
+            let base = plan.changes.len();
+            plan.changes.extend(named.changes.iter().cloned().map(|mut change: Change| {
+                change.after = change.after.map(|first| base + first);
+                change
+            }));
+            plan.conflicts.extend(named.conflicts.iter().cloned());
+            plan.orphans.extend(named.orphans.iter().cloned());
+            plan.notes.extend(named.notes.iter().cloned());
+            plan.deferred += named.deferred;
+            waiting += named.waiting;
+        }
+        if let (1.., SourceHealth::Incomplete(why)) = (waiting, &claims.health) {
+            plan.waiting = Some((waiting, why.first().cloned().unwrap_or_default()));
+        }
+        let fresh = BrakeState::default();
+        let state = options.brake.unwrap_or(&fresh);
+        (plan.held, plan.verdict) =
+            brake::judge(&mut plan.changes, &self.rules.brake, state, plan.owned, options.one_tenant, options.release);
+        chain::dnames(&self.rules, view, &mut plan.changes);
+        plan
+    }
+}
+
+fn is_top(rules: &ZoneRules, claims: &Claims, name: &Name) -> bool {
+    claims.sets.get(name).is_some_and(|types| {
+        types.contains_key(&RrType::DNAME) || (types.contains_key(&RrType::NS) && *name != rules.zone)
+    })
+}
+
+/// Whether a name is a marker node that holds nothing but markers of ours.
+fn is_plain_node(rules: &ZoneRules, view: &View, name: &Name) -> bool {
+    let ours = |value: &[u8]| match Marker::parse_rdata(value) {
+        MarkerText::Marker(marker) => marker.owner == rules.owner,
+        MarkerText::ReadOnly(_) | MarkerText::Other => false,
+    };
+    name.first_label() == Some(rules.label.as_bytes())
+        && matches!(&view.at(name)[..], [(RrType::TXT, set)] if set.values.iter().all(|value| ours(value)))
+}
+
+fn tally(counts: &Counts) -> Tally {
+    let mut tally = Tally::default();
+    for (place, class) in CLASSES.iter().enumerate() {
+        let count = if place == 0 { counts.owned } else { counts.others.get(class).copied().unwrap_or(0) };
+        tally[place] = u8::try_from(count).unwrap_or(u8::MAX);
+    }
+    tally
+}

@@ -1,0 +1,128 @@
+//! Cuts a plan into units: what an UPDATE must never split.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Change, Edit, Guard, Plan};
+use crate::model::{Name, Rdata, RrType};
+
+/// Changes that travel in one message or not at all: a connected component over the record sets that they pin.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// Indices into the plan's changes.
+    pub changes: Vec<usize>,
+    /// Prerequisites besides the fence, each once.
+    pub guards: Vec<Guard>,
+    /// Steps in the order in which they must stand in the message.
+    pub edits: Vec<Edit>,
+    /// New NS records of the apex come before the removal of the old ones; all else is removed before it is added.
+    pub adds_first: bool,
+    /// To be sent once the change of this index was answered.
+    pub after: Option<usize>,
+}
+
+/// The units of a plan, in the plan's order. What the brake holds is in none of them.
+pub fn units(plan: &Plan) -> Vec<Unit> {
+    let sendable: Vec<usize> = (0..plan.changes.len()).filter(|index| !plan.changes[*index].held).collect();
+    let mut sets = Groups::new(plan.changes.len());
+    // A prerequisite about a whole name concerns each of its sets.
+    let whole: HashSet<&Name> = sendable.iter().flat_map(|i| &plan.changes[*i].guards).filter_map(whole_name).collect();
+    let mut first: HashMap<(&Name, RrType), usize> = HashMap::new();
+    for &index in sendable.iter().filter(|index| plan.changes[**index].after.is_none()) {
+        for (name, rtype) in pinned(&plan.changes[index]) {
+            let everything = whole.contains(name).then_some((name, RrType::ANY));
+            for key in everything.into_iter().chain([(name, rtype)]) {
+                match first.get(&key) {
+                    Some(&other) => sets.join(other, index),
+                    None => {
+                        first.insert(key, index);
+                    }
+                }
+            }
+        }
+    }
+    let mut members: HashMap<usize, usize> = HashMap::new();
+    let mut units: Vec<Unit> = Vec::new();
+    for index in sendable {
+        let change = &plan.changes[index];
+        let place = *members.entry(sets.root(index)).or_insert_with(|| {
+            units.push(Unit {
+                changes: Vec::new(),
+                guards: Vec::new(),
+                edits: Vec::new(),
+                adds_first: false,
+                after: change.after,
+            });
+            units.len() - 1
+        });
+        units[place].changes.push(index);
+    }
+    for unit in &mut units {
+        fill(unit, plan);
+    }
+    units
+}
+
+fn fill(unit: &mut Unit, plan: &Plan) {
+    let (mut guards, mut removes, mut adds) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let (mut first, mut middle, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for change in unit.changes.iter().map(|index| &plan.changes[*index]) {
+        unit.guards.extend(change.guards.iter().filter(|guard| guards.insert(*guard)).cloned());
+        for edit in &change.edits {
+            match edit {
+                Edit::Remove(name, rtype, rdata) if removes.insert(key(name, *rtype, rdata)) => {
+                    middle.push(edit.clone())
+                }
+                Edit::Add(name, rtype, _, rdata) if adds.insert(key(name, *rtype, rdata)) => {
+                    let apex_ns = *rtype == RrType::NS && *name == plan.zone;
+                    if apex_ns { first.push(edit.clone()) } else { last.push(edit.clone()) }
+                }
+                _ => {}
+            }
+        }
+    }
+    unit.adds_first = !first.is_empty();
+    unit.edits = first.into_iter().chain(middle).chain(last).collect();
+}
+
+fn key<'a>(name: &'a Name, rtype: RrType, rdata: &'a Rdata) -> (&'a Name, RrType, &'a [u8]) {
+    (name, rtype, rdata)
+}
+
+fn whole_name(guard: &Guard) -> Option<&Name> {
+    match guard {
+        Guard::NameNotInUse(name) | Guard::NameInUse(name) => Some(name),
+        _ => None,
+    }
+}
+
+/// The record sets that a change pins or touches; a name as a whole counts as type ANY.
+fn pinned(change: &Change) -> impl Iterator<Item = (&Name, RrType)> {
+    let guards = change.guards.iter().map(|guard| match guard {
+        Guard::NameNotInUse(name) | Guard::NameInUse(name) => (name, RrType::ANY),
+        Guard::SetAbsent(name, rtype) | Guard::SetExists(name, rtype) | Guard::SetIs(name, rtype, _) => (name, *rtype),
+    });
+    let edits = change.edits.iter().map(|edit| match edit {
+        Edit::Remove(name, rtype, _) | Edit::Add(name, rtype, ..) => (name, *rtype),
+    });
+    guards.chain(edits)
+}
+
+/// Union-find over indices.
+struct Groups(Vec<usize>);
+
+impl Groups {
+    fn new(len: usize) -> Groups {
+        Groups((0..len).collect())
+    }
+    fn root(&mut self, mut at: usize) -> usize {
+        while self.0[at] != at {
+            self.0[at] = self.0[self.0[at]];
+            at = self.0[at];
+        }
+        at
+    }
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.0[a.max(b)] = a.min(b);
+    }
+}
