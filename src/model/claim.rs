@@ -128,4 +128,15 @@ impl Claims {
     pub fn insert(&mut self, claim: Claim) {
         self.sets.entry(claim.name.clone()).or_default().entry(claim.rtype).or_default().push(claim);
     }
+
+    /// Takes out everything that one object declares.
+    pub fn remove_object(&mut self, object: &ObjectId) {
+        self.sets.retain(|_, types| {
+            types.retain(|_, claims| {
+                claims.retain(|claim| claim.object != *object);
+                !claims.is_empty()
+            });
+            !types.is_empty()
+        });
+    }
 }

@@ -1,1 +1,18 @@
-//! Placeholder, see docs/architecture.md.
+//! Where declarations come from without Kubernetes: the configuration and the manifests on disk.
+
+pub mod config;
+mod config_check;
+mod diagnostic;
+mod document;
+mod keyfile;
+mod locate;
+mod manifests;
+mod walk;
+
+pub use config::{Config, ConfigError, ServerSettings, ZoneSettings};
+pub use diagnostic::Diagnostic;
+pub use manifests::{Loaded, Place, Refusal, load};
+pub use walk::{Input, fingerprint};
+
+#[doc(hidden)]
+pub use document::read_documents_for_fuzzing;

@@ -1,0 +1,355 @@
+//! From the configuration as it stands to one that is right; everything that is wrong is said at once.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_saphyr::Spanned;
+use sha2::{Digest as _, Sha256};
+
+use super::config::{Config, Mode, RawConfig, RawRule, RawServer, RawTsig, RawZone, ServerSettings, ZoneSettings};
+use super::diagnostic::Diagnostic;
+use super::keyfile;
+use crate::dns::tsig::Key;
+use crate::knot::{ServerConfig, Timeouts};
+use crate::model::{Name, RrType};
+use crate::ownership::{AdoptFrom, Affix, BrakeLimit, ZoneRules};
+use crate::spec::{AddressRange, Int, NamePattern, Rights, Rule, Text};
+
+/// Two settings on one machine must not mistake its id for ours, nor tell it to the zone's readers.
+const INSTANCE_SALT: &[u8] = b"knotwork instance v1\0";
+
+struct Checker<'a> {
+    file: String,
+    dir: PathBuf,
+    text: &'a str,
+    wrong: Vec<Diagnostic>,
+    warnings: Vec<String>,
+    files: Vec<PathBuf>,
+}
+
+/// Checks all values.
+pub(super) fn check(path: &Path, text: &str, raw: RawConfig) -> Result<Config, Vec<Diagnostic>> {
+    let dir = path.parent().map(Path::to_owned).unwrap_or_default();
+    let mut checker = Checker {
+        file: path.display().to_string(),
+        dir,
+        text,
+        wrong: Vec::new(),
+        warnings: Vec::new(),
+        files: vec![path.to_owned()],
+    };
+    let owner = checker.owner(&raw.owner);
+    let instance = checker.instance(raw.instance.as_ref());
+    let label = checker.label(raw.marker.label.as_ref());
+    if raw.servers.value.is_empty() {
+        checker.error(&raw.servers, "no server is named; give at least one with its zones");
+    }
+    let mut seen: HashMap<Name, String> = HashMap::new();
+    let mut servers = Vec::new();
+    for server in &raw.servers.value {
+        servers.extend(checker.server(server, &mut seen, (&owner, &instance, &label)));
+    }
+    let rights = match &raw.claims {
+        None => Rights::Trusted,
+        Some(rules) => Rights::Rules(rules.iter().map(|rule| checker.rule(rule)).collect()),
+    };
+    if !checker.wrong.is_empty() {
+        return Err(checker.wrong);
+    }
+    let Checker { warnings, files, .. } = checker;
+    Ok(Config { path: path.to_owned(), owner, instance, label, servers, rights, files, warnings })
+}
+
+impl Checker<'_> {
+    fn error<T>(&mut self, at: &Spanned<T>, message: impl Into<String>) {
+        let place = (at.referenced.line() as usize, at.referenced.column() as usize);
+        self.wrong.push(Diagnostic::at(&self.file, self.text, 0, place, message));
+    }
+
+    fn owner(&mut self, owner: &Spanned<Text>) -> String {
+        let text = owner.value.to_ascii_lowercase();
+        let good = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if text.is_empty() || text.len() > 32 || !text.chars().all(good) {
+            let message = format!(
+                "\"{}\" is no owner id: one DNS label of letters, digits and '-', at most 32 characters",
+                owner.value
+            );
+            self.error(owner, message);
+        }
+        text
+    }
+
+    fn instance(&mut self, instance: Option<&Spanned<Text>>) -> String {
+        if let Some(instance) = instance {
+            let good = |c: char| c.is_ascii_graphic() && !",=\"\\".contains(c);
+            if instance.value.is_empty() || instance.value.len() > 64 || !instance.value.chars().all(good) {
+                let message =
+                    format!("\"{}\" is no instance: 1 to 64 visible characters without , = \" \\", instance.value);
+                self.error(instance, message);
+            }
+            return instance.value.0.clone();
+        }
+        let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let id = id.trim();
+        if id.len() != 32 {
+            let message = "this machine has no /etc/machine-id to derive the instance from; set `instance:` to a name of this installation";
+            self.wrong.push(Diagnostic::file(self.file.clone(), message));
+            return String::new();
+        }
+        let digest = Sha256::new().chain_update(INSTANCE_SALT).chain_update(id.as_bytes()).finalize();
+        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn label(&mut self, label: Option<&Spanned<Text>>) -> String {
+        let Some(label) = label else { return "_knotwork".to_owned() };
+        let text = label.value.to_ascii_lowercase();
+        let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if text.is_empty() || text.len() > 63 || !text.chars().all(good) {
+            self.error(label, format!("\"{}\" is no label: letters, digits, '-' and '_', at most 63", label.value));
+        }
+        text
+    }
+
+    fn server(
+        &mut self,
+        raw: &RawServer,
+        seen: &mut HashMap<Name, String>,
+        ids: (&str, &str, &str),
+    ) -> Option<ServerSettings> {
+        let mut addresses = Vec::new();
+        for text in &raw.address.value.0 {
+            match address(text) {
+                Ok(address) => addresses.push(address),
+                Err(message) => self.error(&raw.address, message),
+            }
+        }
+        if raw.address.value.0.is_empty() {
+            self.error(&raw.address, "no address is given");
+        }
+        let source: Option<IpAddr> = raw.source_address.as_ref().and_then(|text| match text.value.parse() {
+            Ok(address) => Some(address),
+            Err(_) => {
+                self.error(text, format!("\"{}\" is not an IP address", text.value));
+                None
+            }
+        });
+        let key = raw.tsig.as_ref().and_then(|tsig| self.key(tsig));
+        if raw.tsig.is_none() {
+            self.warnings.push(format!(
+                "server {}: without tsig: anybody on the network can forge its answers and our updates",
+                raw.name.value
+            ));
+        }
+        let timeouts = self.timeouts(raw);
+        let mut zones = Vec::new();
+        for zone in &raw.zones.value {
+            let Some(settings) = self.zone(zone, ids) else { continue };
+            if let Some(first) = seen.insert(settings.rules.zone.clone(), raw.name.value.0.clone()) {
+                let message = format!(
+                    "the zone {} is named twice (first under server {first}); one writer to a zone",
+                    settings.rules.zone.to_relaxed()
+                );
+                self.error(&zone.name, message);
+            }
+            zones.push(settings);
+        }
+        if raw.zones.value.is_empty() {
+            self.error(&raw.zones, "no zone is named");
+        }
+        Some(ServerSettings {
+            server: ServerConfig { name: raw.name.value.0.clone(), addresses, source, key, timeouts },
+            zones,
+        })
+    }
+
+    fn key(&mut self, tsig: &Spanned<RawTsig>) -> Option<Key> {
+        let RawTsig { name, algorithm, secret_file, key_file } = &tsig.value;
+        let result = match (secret_file, key_file) {
+            (Some(_), Some(_)) | (None, None) => {
+                Err("give either secretFile (base64) with name, or keyFile (BIND's key format)".to_owned())
+            }
+            (None, Some(file)) => self
+                .read_secret(file)
+                .and_then(|text| keyfile::from_bind(&text).map_err(|error| format!("{file}: {error}"))),
+            (Some(file), None) => match name {
+                None => Err("the key's name is missing: tsig.name".to_owned()),
+                Some(name) => {
+                    let algorithm = algorithm.as_deref().unwrap_or("hmac-sha256");
+                    self.read_secret(file).and_then(|text| {
+                        keyfile::key(name, algorithm, &text).map_err(|error| format!("{file}: {error}"))
+                    })
+                }
+            },
+        };
+        match result {
+            Ok(key) => Some(key),
+            Err(message) => {
+                self.error(tsig, message);
+                None
+            }
+        }
+    }
+
+    fn read_secret(&mut self, file: &str) -> Result<String, String> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.dir.join(file);
+        self.files.push(path.clone());
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| format!("the key file {}: {error}", path.display()))?;
+        if std::fs::metadata(&path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0) {
+            self.warnings
+                .push(format!("{}: everybody on this machine may read this secret; chmod 600 it", path.display()));
+        }
+        Ok(text)
+    }
+
+    fn seconds(&mut self, value: Option<&Spanned<Int>>, default: Duration) -> Duration {
+        let Some(value) = value else { return default };
+        match u64::try_from(value.value.0).ok().filter(|n| (1..=3600).contains(n)) {
+            Some(n) => Duration::from_secs(n),
+            None => {
+                self.error(value, format!("{} is out of range; expected 1 to 3600 seconds", value.value.0));
+                default
+            }
+        }
+    }
+
+    fn timeouts(&mut self, raw: &RawServer) -> Timeouts {
+        let default = Timeouts::default();
+        Timeouts {
+            connect: self.seconds(raw.timeouts.connect.as_ref(), default.connect),
+            query: self.seconds(raw.timeouts.query.as_ref(), default.query),
+            update: self.seconds(raw.timeouts.update.as_ref(), default.update),
+            transfer: self.seconds(raw.timeouts.transfer.as_ref(), default.transfer),
+            progress: default.progress,
+        }
+    }
+
+    fn zone(&mut self, raw: &RawZone, (owner, instance, label): (&str, &str, &str)) -> Option<ZoneSettings> {
+        let zone = match Name::parse(&raw.name.value) {
+            Ok(zone) => zone,
+            Err(error) => {
+                self.error(&raw.name, format!("\"{}\": {error}", raw.name.value));
+                return None;
+            }
+        };
+        let default_ttl = match &raw.default_ttl {
+            None => 300,
+            Some(ttl) => u32::try_from(ttl.value.0).ok().filter(|ttl| *ttl <= i32::MAX as u32).unwrap_or_else(|| {
+                self.error(ttl, format!("{} is no TTL; expected 0 to 2147483647 seconds", ttl.value.0));
+                300
+            }),
+        };
+        let text = |text: &Option<Text>| text.as_ref().map(|text| text.0.clone());
+        let mut external_dns = Vec::new();
+        for affix in &raw.external_dns {
+            if affix.value.prefix.is_some() && affix.value.suffix.is_some() {
+                self.error(
+                    affix,
+                    "ExternalDNS has either a prefix or a suffix; for two installations give two entries",
+                );
+            }
+            external_dns.push(Affix {
+                prefix: text(&affix.value.prefix),
+                suffix: text(&affix.value.suffix),
+                wildcard: text(&affix.value.wildcard_replacement),
+            });
+        }
+        let mut adopt_from = Vec::new();
+        for entry in &raw.adopt_from {
+            let get = |key: &str| entry.value.get(key).map(|text| text.0.clone());
+            let keys = entry.value.len();
+            match (get("heritage").as_deref(), get("managedBy"), get("owner")) {
+                (Some("nix"), Some(managed_by), None) if keys == 2 => adopt_from.push(AdoptFrom::Nix { managed_by }),
+                (Some("knotwork"), None, Some(owner)) if keys == 2 => adopt_from.push(AdoptFrom::Knotwork { owner }),
+                (Some("external-dns"), None, Some(owner)) if keys == 2 => adopt_from.push(AdoptFrom::ExternalDns { owner }),
+                _ => self.error(entry, "expected {heritage: nix, managedBy: NAME}, {heritage: knotwork, owner: ID} or {heritage: external-dns, owner: ID}"),
+            }
+        }
+        let mut brake = BrakeLimit::default();
+        if let Some(raw) = &raw.brake {
+            let limit = |value: Option<Int>, default: u32, most: i64| match value {
+                None => Some(default),
+                Some(value) => u32::try_from(value.0).ok().filter(|n| i64::from(*n) <= most),
+            };
+            match (
+                limit(raw.value.percent, brake.percent, 100),
+                limit(raw.value.at_least, brake.at_least, i64::from(u32::MAX)),
+            ) {
+                (Some(percent), Some(at_least)) => brake = BrakeLimit { percent, at_least },
+                _ => self.error(raw, "percent is 0 to 100, atLeast a count"),
+            }
+        }
+        let check_interval = match &raw.check_interval {
+            None => Duration::from_secs(1),
+            Some(text) => duration(&text.value).unwrap_or_else(|| {
+                self.error(text, format!("\"{}\" is no interval; write 200ms, 1s or 5m (20ms to 1h)", text.value));
+                Duration::from_secs(1)
+            }),
+        };
+        let rules = ZoneRules {
+            zone,
+            owner: owner.to_owned(),
+            instance: instance.to_owned(),
+            label: label.to_owned(),
+            external_dns,
+            nix_prefix: raw.nix_prefix.as_ref().map_or_else(|| "nix.".to_owned(), |text| text.0.clone()),
+            adopt_from,
+            brake,
+            observe: raw.mode == Some(Mode::Observe),
+        };
+        Some(ZoneSettings { rules, default_ttl, check_interval, release: text(&raw.release) })
+    }
+
+    fn rule(&mut self, raw: &RawRule) -> Rule {
+        let mut rule = Rule {
+            namespaces: raw.namespaces.iter().map(|text| text.0.clone()).collect(),
+            takeover: raw.takeover,
+            ..Rule::default()
+        };
+        for text in &raw.names {
+            match NamePattern::parse(&text.value) {
+                Ok(pattern) => rule.names.push(pattern),
+                Err(message) => self.error(text, message),
+            }
+        }
+        for text in &raw.types {
+            match RrType::parse(&text.value) {
+                Some(rtype) => rule.types.push(rtype),
+                None => self.error(text, format!("\"{}\" is no record type", text.value)),
+            }
+        }
+        for text in &raw.addresses {
+            match AddressRange::parse(&text.value) {
+                Ok(range) => rule.addresses.push(range),
+                Err(message) => self.error(text, message),
+            }
+        }
+        rule
+    }
+}
+
+/// `10.0.0.1`, `10.0.0.1:5301`, `fd00::1` or `[fd00::1]:5301`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)).map_err(|_| {
+        format!("\"{text}\" is no address; write 10.0.0.1, 10.0.0.1:5301 or [fd00::1]:5301 (a host name would need the very DNS that this keeps)")
+    })
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = text[..text.len() - unit.len()].parse().ok()?;
+    let millis = match unit {
+        "ms" => number,
+        "s" => number.checked_mul(1000)?,
+        "m" => number.checked_mul(60_000)?,
+        _ => return None,
+    };
+    (20..=3_600_000).contains(&millis).then(|| Duration::from_millis(millis))
+}
