@@ -25,7 +25,7 @@ impl Engine {
         let mut stopped = None;
         let mut run = None;
         if !pieces.is_empty() {
-            match self.permit(plan.owned > 0) {
+            match self.permit(plan) {
                 Err(error) => stopped = Some(error),
                 Ok(swap) => {
                     let mut sending = Run::new(self, pieces, swap);
@@ -38,7 +38,7 @@ impl Engine {
                         report.timings.until_first_sent = first - started;
                         report.timings.sending = done.last_answer.unwrap_or(first).saturating_duration_since(first);
                     }
-                    self.window.count(started, counted(plan, &done.pieces), plan.owned);
+                    self.planning.applied(plan, taken(&done.pieces));
                     run = Some(done.pieces);
                 }
             }
@@ -59,8 +59,9 @@ impl Engine {
     ///
     /// # Errors
     /// Any [`EngineError`].
-    pub async fn raise_fence(&mut self, owned: bool) -> Result<(), EngineError> {
-        let Some(swap) = self.permit(owned)? else { return Ok(()) };
+    pub async fn raise_fence(&mut self) -> Result<(), EngineError> {
+        let plan = self.plan()?;
+        let Some(swap) = self.permit(&plan)? else { return Ok(()) };
         self.send_swap(swap).await
     }
 
@@ -73,12 +74,16 @@ impl Engine {
     }
 
     /// What the fence allows: nothing to do, a raise to send, or why not.
-    fn permit(&mut self, owned: bool) -> Result<Option<Swap>, EngineError> {
+    fn permit(&mut self, plan: &Plan) -> Result<Option<Swap>, EngineError> {
+        if let Some(refusal) = &plan.refused {
+            let (zone, message) = (self.rules.zone.clone(), refusal.message.clone());
+            return Err(EngineError::PlanRefused { zone, reason: refusal.reason, message });
+        }
         if self.rules().observe {
             return Err(EngineError::Observe { zone: self.zone().clone() });
         }
         let Some(view) = &self.view else { return Err(EngineError::NoView { zone: self.rules.zone.clone() }) };
-        match self.keeper.permit(view, owned, Instant::now()) {
+        match self.keeper.permit(view, plan.owned > 0, Instant::now()) {
             Permit::Held => Ok(None),
             Permit::Raise(swap) => Ok(Some(swap)),
             Permit::Stop(error) => Err(error),
@@ -95,7 +100,8 @@ impl Engine {
         }
         let Some(view) = self.view() else { return (None, None) };
         for piece in &mut pieces.all {
-            if piece.state != State::Applied {
+            let unknown = piece.state == State::Ready && piece.lost > 0;
+            if piece.state != State::Applied && !(unknown && check::satisfied(view, &piece.edits)) {
                 continue;
             }
             piece.state = if check::satisfied(view, &piece.edits) {
@@ -151,28 +157,36 @@ fn pieces_of(plan: &Plan, skip: &(dyn Fn(usize) -> bool + Sync)) -> Vec<Piece> {
     pieces
 }
 
-/// Operations of the brake's kind that the server took, or may have taken.
-fn counted(plan: &Plan, pieces: &Pieces) -> usize {
-    let taken = |state: &State| matches!(state, State::Applied | State::Ended(Outcome::Lost, ..));
-    let changes = pieces.all.iter().filter(|piece| taken(&piece.state)).flat_map(|piece| &piece.changes);
-    changes.filter(|index| plan.changes[**index].counted).count()
+/// Changes that the server took, or may have taken.
+fn taken(pieces: &Pieces) -> impl Iterator<Item = usize> {
+    let taken = |piece: &&Piece| match &piece.state {
+        State::Applied | State::Ended(Outcome::Lost, ..) => true,
+        State::Ready => piece.lost > 0,
+        State::Blocked | State::Ended(..) => false,
+    };
+    pieces.all.iter().filter(taken).flat_map(|piece| piece.changes.iter().copied())
 }
 
 fn outcomes(plan: &Plan, pieces: Option<&Pieces>, stopped: Option<&EngineError>) -> Vec<ChangeOutcome> {
-    let mut states: HashMap<usize, &State> = HashMap::new();
+    let mut states: HashMap<usize, (&State, bool)> = HashMap::new();
     for piece in pieces.iter().flat_map(|pieces| &pieces.all) {
         for change in &piece.changes {
-            states.insert(*change, &piece.state);
+            states.insert(*change, (&piece.state, piece.lost > 0));
         }
     }
     let describe = |index: usize| match (states.get(&index), stopped) {
-        (Some(State::Ended(outcome, reason, words)), _) => (*outcome, *reason, words.clone()),
-        (Some(State::Applied), Some(error)) => (
+        (Some((State::Ended(outcome, reason, words), _)), _) => (*outcome, *reason, words.clone()),
+        (Some((State::Applied, _)), Some(error)) => (
             Outcome::Unconfirmed,
             error.reason(),
             format!("the server accepted it, but it could not be read back: {error}"),
         ),
-        (Some(State::Applied), None) => (Outcome::Unconfirmed, "Unconfirmed", "not read back yet".to_owned()),
+        (Some((State::Applied, _)), None) => (Outcome::Unconfirmed, "Unconfirmed", "not read back yet".to_owned()),
+        (Some((_, true)), Some(error)) => (
+            Outcome::Lost,
+            error.reason(),
+            format!("it was sent, its answer was lost, and the zone could not be read again: {error}"),
+        ),
         (_, Some(error)) => (Outcome::Waiting, error.reason(), error.to_string()),
         (_, None) => (Outcome::Waiting, "Waiting", "it waits to be tried again".to_owned()),
     };

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::EngineError;
-use super::brake::Window;
 use super::fence::{Keeper, Role};
+use super::planning::{DhcidNames, Planning};
 use crate::dns::serial_newer;
 use crate::dns::xfr::Transfer;
 use crate::knot::{Server, ServerError, Session};
 use crate::model::{Claims, Name};
 use crate::ownership::ZoneRules;
-use crate::plan::{Plan, PlanOptions, Planner};
+use crate::plan::Plan;
 use crate::view::View;
 
 /// How an engine behaves.
@@ -23,6 +23,8 @@ pub struct EngineOptions {
     pub full_every: Duration,
     /// The hash of held operations that a person releases.
     pub release: Option<String>,
+    /// The whole source counts as one tenant (files): over the limit of the brake everything counted is held.
+    pub one_tenant: bool,
     /// Deletes and replaces are counted over this long.
     pub brake_window: Duration,
 }
@@ -33,6 +35,7 @@ impl Default for EngineOptions {
             role: Role::OneShot,
             full_every: Duration::from_secs(3600),
             release: None,
+            one_tenant: true,
             brake_window: Duration::from_secs(600),
         }
     }
@@ -61,9 +64,8 @@ pub struct Engine {
     pub(super) rules: ZoneRules,
     pub(super) view: Option<View>,
     pub(super) keeper: Keeper,
-    pub(super) window: Window,
-    planner: Planner,
-    claims: Arc<Claims>,
+    pub(super) planning: Planning,
+    dhcid_names: Option<DhcidNames>,
     full_at: Instant,
     full_due: bool,
     seen_at: Option<Instant>,
@@ -84,9 +86,8 @@ impl Engine {
             session,
             at: 0,
             keeper: Keeper::new(&rules, options.role),
-            window: Window::new(options.brake_window),
-            planner: Planner::new(rules.clone()),
-            claims: Arc::default(),
+            planning: Planning::new(rules.clone(), options.brake_window),
+            dhcid_names: None,
             view: None,
             full_at: Instant::now(),
             full_due: true,
@@ -154,8 +155,7 @@ impl Engine {
 
     /// Sets what is declared.
     pub fn set_claims(&mut self, claims: Arc<Claims>) {
-        self.planner.claims_changed();
-        self.claims = claims;
+        self.planning.claims(claims);
     }
 
     /// Makes the view current: one SOA query when nothing changed, else IXFR, else AXFR.
@@ -193,7 +193,7 @@ impl Engine {
     fn drop_view(&mut self) {
         self.view = None;
         self.full_due = true;
-        self.planner.view_replaced();
+        self.planning.replaced();
     }
 
     async fn refresh_here(&mut self) -> Result<Refreshed, ServerError> {
@@ -226,7 +226,7 @@ impl Engine {
                         if names.iter().any(|name| name.first_label() == Some(label)) {
                             self.keeper.disturbed(Instant::now());
                         }
-                        self.planner.view_changed(&names);
+                        self.planning.names(&names);
                         Ok(Refreshed::Changed(names))
                     }
                     Err(error) => {
@@ -250,10 +250,14 @@ impl Engine {
     }
 
     fn take(&mut self, view: View, reset: bool) -> Refreshed {
-        self.view = Some(view);
         self.full_due = false;
         self.full_at = Instant::now();
-        self.planner.view_replaced();
+        let same = |old: &View| old.serial() == view.serial() && old.same_content(&view);
+        if self.view.as_ref().is_some_and(same) {
+            return Refreshed::Current;
+        }
+        self.view = Some(view);
+        self.planning.replaced();
         Refreshed::New { reset }
     }
 
@@ -263,7 +267,12 @@ impl Engine {
     /// [`EngineError::NoView`].
     pub fn plan(&mut self) -> Result<Plan, EngineError> {
         let Some(view) = &self.view else { return Err(EngineError::NoView { zone: self.rules.zone.clone() }) };
-        let options = PlanOptions { release: self.options.release.clone(), window: self.window.used(Instant::now()) };
-        Ok(self.planner.plan(&self.claims, view, &options))
+        let options = &self.options;
+        Ok(self.planning.plan(view, options.release.as_deref(), options.one_tenant, self.dhcid_names.as_ref()))
+    }
+
+    /// Lets the planner ask whether a name outside the zone holds a DHCID: a PTR that points at one is its DHCP server's.
+    pub fn set_dhcid_names(&mut self, names: DhcidNames) {
+        self.dhcid_names = Some(names);
     }
 }

@@ -21,6 +21,16 @@ pub enum EngineError {
         /// Which zone.
         zone: Name,
     },
+    /// The planner refuses the whole zone.
+    #[error("zone {}: {message}", zone.to_relaxed())]
+    PlanRefused {
+        /// Which zone.
+        zone: Name,
+        /// The planner's stable word.
+        reason: &'static str,
+        /// Why.
+        message: String,
+    },
     /// Another instance holds our owner id.
     #[error(
         "zone {}: the instance \"{instance}\" writes it under the same owner id (fence {}); give this installation an owner id of its own, \
@@ -110,6 +120,7 @@ impl EngineError {
             EngineError::Server(error) => error.reason(),
             EngineError::NoView { .. } => "Stale",
             EngineError::Observe { .. } => "Observe",
+            EngineError::PlanRefused { reason, .. } => reason,
             EngineError::OtherInstance { .. } => "OtherInstance",
             EngineError::FenceLost { .. } => "FenceLost",
             EngineError::FenceUnreadable { .. } => "FenceUnreadable",

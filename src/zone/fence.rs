@@ -236,3 +236,128 @@ fn nonce() -> String {
         text
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ownership::BrakeLimit;
+
+    fn rules() -> ZoneRules {
+        ZoneRules {
+            zone: Name::parse("internal").unwrap(),
+            owner: "home".into(),
+            instance: "nas".into(),
+            label: "_knotwork".into(),
+            external_dns: Vec::new(),
+            nix_prefix: "nix.".into(),
+            adopt_from: Vec::new(),
+            brake: BrakeLimit::default(),
+            observe: false,
+        }
+    }
+
+    fn view(fence: Option<(&str, u64)>) -> View {
+        let mut view = View::new(rules().zone, 1);
+        if let Some((instance, epoch)) = fence {
+            put(&mut view, Fence { instance: instance.into(), epoch, nonce: "ab".into() }.to_rdata());
+        }
+        view
+    }
+
+    fn put(view: &mut View, rdata: Rdata) {
+        let name = Fence::name(&rules());
+        for old in view.get(&name, RrType::TXT).map(|set| set.values).unwrap_or_default() {
+            view.remove(&name, RrType::TXT, &old);
+        }
+        view.add(&name, RrType::TXT, TTL, rdata);
+    }
+
+    fn raise(permit: Permit) -> Swap {
+        match permit {
+            Permit::Raise(swap) => swap,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn stop(permit: Permit) -> EngineError {
+        match permit {
+            Permit::Stop(error) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A keeper that raised the fence over what stands in the view, which then shows it.
+    fn held(view: &mut View, role: Role) -> Keeper {
+        let mut keeper = Keeper::new(&rules(), role);
+        let swap = raise(keeper.permit(view, false, Instant::now()));
+        put(view, swap.new_rdata.clone());
+        keeper.raised(&swap);
+        assert!(matches!(keeper.permit(view, true, Instant::now()), Permit::Held));
+        keeper
+    }
+
+    #[test]
+    fn first_looks() {
+        let now = Instant::now();
+        let permit = |view: &View, ours| Keeper::new(&rules(), Role::OneShot).permit(view, ours, now);
+        let swap = raise(permit(&view(None), false));
+        assert_eq!((swap.new.epoch, swap.edits.len()), (1, 1));
+        assert!(matches!(swap.old.guard(&Fence::name(&rules())), Guard::SetAbsent(..)));
+        // Markers of ours without a fence: somebody may be at work.
+        assert_eq!(stop(permit(&view(None), true)).reason(), "FenceLost");
+        let swap = raise(permit(&view(Some(("nas", 7))), true));
+        assert_eq!((swap.new.epoch, swap.edits.len()), (8, 2));
+        assert!(matches!(stop(permit(&view(Some(("other", 7))), true)), EngineError::OtherInstance { .. }));
+        let mut strange = view(None);
+        put(&mut strange, b"\x05hello".as_slice().into());
+        assert_eq!(stop(permit(&strange, false)).reason(), "FenceUnreadable");
+    }
+
+    #[test]
+    fn the_holder_recreates_and_outbids_a_restored_zone() {
+        let mut view = view(Some(("nas", 7)));
+        let mut keeper = held(&mut view, Role::Resident);
+        assert_eq!(raise(keeper.permit(&super::tests::view(None), true, Instant::now())).new.epoch, 9);
+        let restored = super::tests::view(Some(("nas", 3)));
+        assert!(raise(keeper.permit(&restored, true, Instant::now())).new.epoch > 8);
+    }
+
+    #[test]
+    fn a_resident_waits_for_silence_and_gives_up_after_three_times() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut view = view(None);
+        let mut keeper = held(&mut view, Role::Resident);
+        let mut epoch = 1;
+        for round in 0..2u64 {
+            epoch += 10;
+            put(&mut view, Fence { instance: "nas".into(), epoch, nonce: "cd".into() }.to_rdata());
+            let base = round * 20;
+            assert_eq!(stop(keeper.permit(&view, true, at(base))).reason(), "Displaced");
+            keeper.disturbed(at(base + 3));
+            assert_eq!(stop(keeper.permit(&view, true, at(base + 6))).reason(), "Displaced");
+            let swap = raise(keeper.permit(&view, true, at(base + 9)));
+            epoch = swap.new.epoch;
+            put(&mut view, swap.new_rdata.clone());
+            keeper.raised(&swap);
+        }
+        put(&mut view, Fence { instance: "nas".into(), epoch: epoch + 1, nonce: "cd".into() }.to_rdata());
+        for seconds in [40, 50, 500] {
+            assert!(matches!(stop(keeper.permit(&view, true, at(seconds))), EngineError::DisplacedTooOften { .. }));
+        }
+        keeper.settled();
+        assert!(matches!(keeper.permit(&view, true, at(600)), Permit::Stop(EngineError::Displaced { .. })));
+    }
+
+    #[test]
+    fn a_single_run_never_takes_it_back() {
+        let mut view = view(None);
+        let mut keeper = held(&mut view, Role::OneShot);
+        put(&mut view, Fence { instance: "nas".into(), epoch: 9, nonce: "cd".into() }.to_rdata());
+        for seconds in [0, 10, 1000] {
+            let now = Instant::now() + Duration::from_secs(seconds);
+            assert_eq!(stop(keeper.permit(&view, true, now)).reason(), "Displaced");
+        }
+    }
+}

@@ -41,7 +41,7 @@ pub(super) struct Piece {
     /// The piece whose answer it waits for.
     pub after: Option<usize>,
     pub state: State,
-    /// How often its answer was lost.
+    /// How often its answer was lost; while it is in the air, whether it was applied is unknown.
     pub lost: u32,
 }
 
@@ -190,8 +190,10 @@ impl Pieces {
         if right.is_empty() {
             right = left.split_off(left.len() / 2);
         }
-        self.suspects.push_front(Batch { pieces: right, ..Batch::default() });
-        self.suspects.push_front(Batch { pieces: left, ..Batch::default() });
+        // Their parts inherit the failures: what was tried often enough whole is not tried as often in parts.
+        let part = |pieces| Batch { pieces, failures: batch.failures, riddles: 0 };
+        self.suspects.push_front(part(right));
+        self.suspects.push_front(part(left));
         None
     }
 

@@ -25,6 +25,9 @@ const FAILURE_TRIES: u32 = 4;
 /// How often a run reconnects in a row, and how often it tries to raise the fence by itself.
 const BREAKS: u32 = 4;
 
+/// How often a server that is gone is asked for a sign of life before a run ends.
+const RETURNS: u32 = 5;
+
 /// Failed prerequisites (RFC 2136 §2.2).
 fn is_prerequisite(rcode: u16) -> bool {
     matches!(rcode, 3 | 6 | 7 | 8)
@@ -131,7 +134,11 @@ impl<'e> Run<'e> {
         }
     }
 
-    pub fn finish(self) -> Finished {
+    pub fn finish(mut self) -> Finished {
+        // A run that stopped in the middle does not know what becomes of the messages that are out.
+        for out in self.out.values() {
+            out.batch.pieces.iter().for_each(|index| self.pieces.all[*index].lost += 1);
+        }
         Finished {
             pieces: self.pieces,
             first_sent: self.first_sent,
@@ -307,11 +314,17 @@ impl<'e> Run<'e> {
             }
             tokio::time::sleep(backoff(self.breaks - 1, Duration::from_millis(50), Duration::from_secs(2))).await;
         }
+        for (batch, trouble) in &troubles {
+            if matches!(trouble, Trouble::Lost(_)) {
+                batch.pieces.iter().for_each(|index| self.pieces.all[*index].lost += 1);
+            }
+        }
         let look = troubles
             .iter()
             .any(|(_, trouble)| matches!(trouble, Trouble::Lost(_) | Trouble::Prerequisite { in_vain: false, .. }));
         let unchanged = if look { self.look().await? } else { false };
-        if troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Failure(_))) {
+        let again = |batch: &Batch| batch.failures < FAILURE_TRIES;
+        if troubles.iter().any(|(batch, trouble)| matches!(trouble, Trouble::Failure(_)) && again(batch)) {
             let wait = backoff(self.failures, Duration::from_millis(100), Duration::from_secs(3));
             self.failures += 1;
             tokio::time::sleep(wait).await;
@@ -328,14 +341,11 @@ impl<'e> Run<'e> {
                 Trouble::NotSent(_) | Trouble::Prerequisite { in_vain: true, .. } => self.pieces.retry(batch),
                 Trouble::Prerequisite { error, .. } => self.prerequisite(batch, &error, unchanged).await?,
                 Trouble::Lost(error) => self.lost(batch, &error),
-                Trouble::Failure(error) if batch.failures < FAILURE_TRIES && batch.pieces.len() != 1 => {
-                    let _ = error;
+                Trouble::Failure(_) if again(&batch) => {
                     self.pieces.retry(Batch { failures: batch.failures + 1, ..batch });
                 }
-                Trouble::Failure(error) if batch.failures < 2 => {
-                    let _ = error;
-                    self.pieces.suspect(Batch { failures: batch.failures + 1, ..batch });
-                }
+                // Nothing works at all: that is about the server or the zone, not about a record.
+                Trouble::Failure(error) if !self.pieces.any_accepted() => return Err(EngineError::Server(error)),
                 Trouble::Failure(error) | Trouble::Refused(error) => self.refused(batch, error)?,
             }
         }
@@ -345,7 +355,7 @@ impl<'e> Run<'e> {
     /// Reads the zone again and sees whether the fence is still where it should be. Tells whether the serial is the same.
     async fn look(&mut self) -> Result<bool, EngineError> {
         let before = self.engine.view().map(|view| view.serial());
-        self.engine.refresh().await?;
+        self.refresh().await?;
         if self.engine.session_changed(&self.session) {
             // A fail-over in mid-run: another server, another view; the next plan starts from there.
             return Err(EngineError::FailedOver { zone: self.engine.zone().clone() });
@@ -375,6 +385,21 @@ impl<'e> Run<'e> {
             }
             _ => EngineError::Displaced { zone, fence },
         })
+    }
+
+    /// A server that restarts is given a moment to come back.
+    async fn refresh(&mut self) -> Result<(), EngineError> {
+        let mut tries = 0;
+        loop {
+            match self.engine.refresh().await {
+                Ok(_) => return Ok(()),
+                Err(EngineError::Server(error)) if error.tries_next_address() && tries < RETURNS => {
+                    tokio::time::sleep(backoff(tries, Duration::from_millis(100), Duration::from_secs(2))).await;
+                    tries += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// A failed prerequisite that is not the fence's: the view tells who is in the way, else the server is asked in halves.
@@ -429,7 +454,6 @@ impl<'e> Run<'e> {
         let (free, _) = self.judge(&batch);
         let mut again = Vec::new();
         for index in free {
-            self.pieces.all[index].lost += 1;
             if self.pieces.all[index].lost > LOST_TRIES {
                 self.pieces.end(index, Outcome::Lost, error.reason(), error.to_string());
             } else {

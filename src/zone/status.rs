@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::report::ChangeOutcome;
 use crate::model::Name;
-use crate::plan::{Action, Plan};
+use crate::plan::Plan;
 
 /// Upper bounds of the latency buckets, milliseconds.
 const BOUNDS_MS: [u64; 12] = [1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
@@ -80,18 +80,6 @@ pub struct Counters {
     pub own_latency: Histogram,
 }
 
-/// The stable word of an action.
-pub fn action_word(action: Action) -> &'static str {
-    match action {
-        Action::Create => "create",
-        Action::Replace => "replace",
-        Action::Ttl => "ttl",
-        Action::Delete => "delete",
-        Action::Adopt => "adopt",
-        Action::Mark => "mark",
-    }
-}
-
 /// An error as the status shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusError {
@@ -122,12 +110,31 @@ pub struct ZoneStatus {
     pub failed: Vec<ChangeOutcome>,
     /// What keeps the worker from its work now.
     pub error: Option<StatusError>,
-    /// Changes with the first pass over each set of claims: equal to the number of claim sets taken in.
+    /// How many times claims were taken in.
     pub claims_seen: u64,
     /// Nothing is left to do for the claims taken in: the plan wants nothing that is not held.
     pub settled: bool,
     /// Sums.
     pub counters: Counters,
+}
+
+impl ZoneStatus {
+    /// Before the first pass.
+    pub fn new(engine: &super::Engine) -> ZoneStatus {
+        ZoneStatus {
+            zone: engine.zone().clone(),
+            server: engine.session().address(),
+            serial: None,
+            last_view_at: None,
+            sets: BTreeMap::new(),
+            plan: None,
+            failed: Vec::new(),
+            error: None,
+            claims_seen: 0,
+            settled: false,
+            counters: Counters::default(),
+        }
+    }
 }
 
 #[cfg(test)]

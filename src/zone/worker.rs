@@ -11,7 +11,7 @@ use super::EngineError;
 use super::engine::{Engine, Refreshed};
 use super::jitter::backoff;
 use super::report::{Outcome, Report};
-use super::status::{StatusError, ZoneStatus, action_word};
+use super::status::{StatusError, ZoneStatus};
 use crate::model::{Claims, Name, RrType};
 use crate::plan::Plan;
 
@@ -117,7 +117,10 @@ impl Worker {
         self.active_at = Instant::now();
         // A new wish deserves a new try.
         self.retries.clear();
-        self.tell(true, |status| status.claims_seen += 1);
+        self.tell(true, |status| {
+            status.claims_seen += 1;
+            status.settled = false;
+        });
     }
 
     /// One pass; gives the wait before the next.
@@ -179,8 +182,7 @@ impl Worker {
         let retry_due = self.retries.values().any(|retry| retry.at <= now);
         if !self.dirty && !retry_due {
             if resident && !self.engine.holds_fence() {
-                let owned = self.status.borrow().plan.as_ref().is_some_and(|plan| plan.owned > 0);
-                self.engine.raise_fence(owned).await?;
+                self.engine.raise_fence().await?;
                 self.tell(true, |status| status.error = None);
                 moved = true;
             }
@@ -189,11 +191,10 @@ impl Worker {
         let plan = self.engine.plan()?;
         self.dirty = false;
         let wanted = self.wanted(&plan);
-        let owned = plan.owned > 0;
         if !resident || wanted == 0 {
             self.show(plan, None);
             if resident && !self.engine.holds_fence() {
-                self.engine.raise_fence(owned).await?;
+                self.engine.raise_fence().await?;
             }
             self.tell(true, |status| status.error = None);
             return Ok(true);
@@ -294,7 +295,7 @@ impl Worker {
             counters.update_bytes += report.bytes;
             for outcome in &report.outcomes {
                 match outcome.outcome {
-                    Outcome::Done => *counters.changes.entry(action_word(outcome.action)).or_default() += 1,
+                    Outcome::Done => *counters.changes.entry(outcome.action.word()).or_default() += 1,
                     Outcome::Held | Outcome::Waiting => {}
                     _ => *counters.errors.entry(outcome.reason).or_default() += 1,
                 }
@@ -308,7 +309,7 @@ impl Worker {
     fn show(&mut self, plan: Plan, report: Option<&Report>) {
         let mut sets = plan.skipped.clone();
         sets.insert("ours", plan.owned);
-        let settled = plan.changes.iter().all(|change| change.held);
+        let settled = plan.changes.iter().all(|change| change.held) && plan.deferred == 0 && plan.refused.is_none();
         let failed = report.map(|report| {
             let bad = |outcome: Outcome| !matches!(outcome, Outcome::Done | Outcome::Held | Outcome::Waiting);
             report.outcomes.iter().filter(|one| bad(one.outcome)).cloned().collect::<Vec<_>>()
