@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod braking;
+mod contests;
+mod neighbours;
+mod tree;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,0 +1,190 @@
+//! Other writers at the names that are declared.
+
+use super::*;
+use crate::ownership::{AdoptFrom, Affix};
+
+fn takeover(claim: &mut Claim) {
+    claim.adopt = AdoptPolicy::Takeover;
+}
+
+fn neighbours() -> World {
+    let mut world = World::new()
+        .there("lease A 10.0.1.1")
+        .there("lease DHCID x")
+        .there("web A 10.0.1.2")
+        .there("k8s.a-web TXT heritage=external-dns,external-dns/owner=default,external-dns/resource=service/x/web")
+        .there("nixhost A 10.0.1.3")
+        .there("nixhost AAAA fd00::3")
+        .there("nix.nixhost TXT heritage=nix,managed-by=routy")
+        .there("lab A 10.0.1.4")
+        .there("_knotwork.lab TXT heritage=knotwork,v=1,owner=lab,type=A,set=0000000000000001,resource=staticdnsrecord/l/x")
+        .there("newer A 10.0.1.5")
+        .there("_knotwork.newer TXT heritage=knotwork,v=2,owner=home,type=A,set=0000000000000001,resource=staticdnsrecord/l/x")
+        .there("free A 10.0.1.6");
+    world.rules.external_dns = vec![Affix { prefix: Some("k8s.".into()), ..Affix::default() }];
+    world
+}
+
+#[test]
+fn nothing_is_put_over_or_beside_another_writers_set() {
+    let rows = [
+        ("lease", "dhcp"),
+        ("web", "externalDns default service/x/web"),
+        ("nixhost", "nix routy"),
+        ("lab", "knotwork lab staticdnsrecord/l/x"),
+        ("newer", "knotwork home staticdnsrecord/l/x"),
+    ];
+    for (name, owner) in rows {
+        for set in ["A 10.0.9.9", "TXT x", "CNAME www", "PTR www"] {
+            let world = neighbours().claim_with("p", &format!("{name} {set}"), takeover);
+            let plan = world.plan();
+            assert!(plan.changes.is_empty(), "{name} {set}: {:?}", plan.changes);
+            assert_eq!(
+                (plan.conflicts[0].reason, plan.conflicts[0].owner.as_str()),
+                ("OwnedByOther", owner),
+                "{name} {set}"
+            );
+        }
+        // Signs without a set keep us away as well: their writer would take what we put there for its own.
+        let mut bare = neighbours();
+        for rtype in [RrType::A, RrType::AAAA] {
+            if bare.view.get(&full(name), rtype).is_some() {
+                bare.cut(&format!("{name} {rtype}"));
+            }
+        }
+        assert_eq!(bare.claim("p", &format!("{name} A 10.0.9.9")).plan().conflicts.len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn every_class_is_counted_and_left_alone() {
+    let plan = neighbours().plan();
+    let counts: Vec<(&str, usize)> = plan.skipped.into_iter().collect();
+    let expected =
+        [("dhcp", 2), ("externalDns", 2), ("infrastructure", 2), ("knotwork", 4), ("nix", 3), ("unmarked", 1)];
+    assert_eq!(counts, expected);
+    assert_eq!(plan.owned, 0);
+}
+
+#[test]
+fn adoption() {
+    let world = || World::new().there("x A 10.0.0.1");
+    let never = |claim: &mut Claim| claim.adopt = AdoptPolicy::Never;
+    assert_eq!(lines(&world().claim_with("a", "x A 10.0.0.1", never).plan()), ["! x A OwnedByOther unmarked"]);
+    let plan = world().claim("a", "x A 10.0.0.2").plan();
+    assert_eq!(lines(&plan), ["! x A NotIdentical unmarked"]);
+    assert!(plan.conflicts[0].message.contains("10.0.0.1"), "shows the difference: {}", plan.conflicts[0].message);
+    let ttl = world().claim_with("a", "x A 10.0.0.1", |claim| claim.set.ttl = 60).plan();
+    assert!(ttl.conflicts[0].message.contains("differs in TTL only"));
+
+    let identical = world().claim("a", "x A 10.0.0.1");
+    let plan = identical.plan();
+    assert_eq!(lines(&plan), ["adopt x A"]);
+    let change = &plan.changes[0];
+    assert!(!change.counted);
+    assert_eq!(change.edits.len(), 1, "only the marker");
+    for guard in [
+        Guard::SetAbsent(full("x"), RrType::DHCID),
+        Guard::SetAbsent(full("nix.x"), RrType::TXT),
+        Guard::SetAbsent(full("a-x"), RrType::TXT),
+        Guard::SetAbsent(full("x"), RrType::TXT),
+        Guard::NameNotInUse(full("_knotwork.x")),
+    ] {
+        assert!(change.guards.contains(&guard), "{guard:?} not in {:?}", change.guards);
+    }
+    identical.settle();
+
+    let taken = world().claim_with("a", "x A 10.0.0.2", takeover);
+    assert!(taken.plan().changes[0].counted, "a takeover counts as a replace");
+    assert_eq!(taken.settle().live("x", RrType::A), ["10.0.0.2"]);
+    let other_type = world().there("x CNAME y");
+    let mut other_type = other_type.claim_with("a", "x TXT t", takeover);
+    other_type.cut("x A");
+    assert_eq!(lines(&other_type.plan()), ["! x TXT OwnedByOther unmarked"], "takeover replaces the same type only");
+}
+
+#[test]
+fn beside_an_unmarked_set_only_where_the_name_is_ours() {
+    let world = World::new().there("x TXT theirs").claim_with("a", "x A 10.0.0.1", takeover);
+    assert_eq!(lines(&world.plan()), ["! x A OwnedByOther unmarked"]);
+    let adopted = World::new().there("x A 10.0.0.1").claim("a", "x A 10.0.0.1").claim("a", "x TXT mine");
+    assert_eq!(lines(&adopted.plan()), ["adopt x A", "create x TXT"]);
+    assert_eq!(units(&adopted.plan()).len(), 1);
+    let mut ours = adopted.settle();
+    ours.put("x MX 10 other.internal.");
+    ours = ours.claim("a", "x AAAA fd00::1").settle();
+    assert_eq!(ours.live("x", RrType::MX).len(), 1);
+    // The apex is everybody's.
+    World::new().there("@ TXT v=spf1").claim("a", "@ MX 10 mail.internal.").settle();
+}
+
+#[test]
+fn a_sign_at_our_name_makes_it_contested() {
+    let ours = World::new().claim("a", "x A 10.0.0.1").settle();
+    for sign in [
+        "x DHCID x",
+        "a-x TXT heritage=external-dns,external-dns/owner=default",
+        "nix.x TXT heritage=nix,managed-by=routy",
+        "_knotwork.x TXT heritage=knotwork,v=1,owner=lab,type=A,set=0000000000000001,resource=r/l/x",
+    ] {
+        let mut world = ours.clone().there(sign);
+        world.put("x A 10.0.0.9");
+        let plan = world.plan();
+        assert!(plan.changes.is_empty(), "{sign}: drift is not repaired");
+        assert_eq!(plan.conflicts[0].reason, "Contested", "{sign}");
+        assert!(plan.conflicts[0].message.contains("staticdnsrecord/dns/a"), "both are named");
+        let gone = world.without("a").state("a", Some(ObjectState::Deleting));
+        assert_eq!(lines(&gone.plan()), ["release x A"], "{sign}: only our marker goes");
+        assert_eq!(gone.settle().live("x", RrType::A).len(), 2, "{sign}");
+    }
+}
+
+#[test]
+fn a_ptr_that_a_dhcp_server_wrote_is_not_ours_to_repair() {
+    let known = |name: &Name| *name == n("lease.home");
+    let options = PlanOptions { dhcid_names: &known, ..PlanOptions::default() };
+    let there = World::new().there("5 PTR lease.home.").claim_with("a", "5 PTR lease.home.", takeover);
+    let plan = plan_zone(&there.rules, &there.claims, &there.view, &options);
+    assert_eq!(lines(&plan), ["! 5 PTR OwnedByOther dhcp"]);
+    let mut ours = World::new().claim("a", "5 PTR host.home.").settle();
+    ours.cut("5 PTR");
+    ours.put("5 PTR lease.home.");
+    let plan = plan_zone(&ours.rules, &ours.claims, &ours.view, &options);
+    assert_eq!(lines(&plan), ["! 5 PTR Contested dhcp"]);
+    assert_eq!(lines(&ours.plan()), ["replace 5 PTR"], "any other change is drift");
+}
+
+#[test]
+fn a_nix_name_is_taken_over_whole() {
+    let mut world = neighbours().claim("a", "nixhost A 10.0.1.3");
+    world.rules.adopt_from = vec![AdoptFrom::Nix { managed_by: "routy".into() }];
+    let plan = world.plan();
+    assert_eq!(lines(&plan), ["! nixhost A OwnedByOther nix routy"]);
+    assert!(plan.conflicts[0].message.contains("AAAA"), "{}", plan.conflicts[0].message);
+    let different = world.clone().claim("a", "nixhost AAAA fd00::4");
+    assert_eq!(lines(&different.plan()).len(), 2, "all or nothing");
+    assert!(different.plan().changes.is_empty());
+    let whole = world.claim("a", "nixhost AAAA fd00::3");
+    let plan = whole.plan();
+    assert_eq!(lines(&plan), ["adopt nixhost A", "adopt nixhost AAAA"]);
+    let units = units(&plan);
+    assert_eq!(units.len(), 1);
+    assert!(
+        units[0].guards.iter().any(|guard| matches!(guard, Guard::SetIs(name, ..) if *name == full("nix.nixhost")))
+    );
+    let world = whole.settle();
+    assert!(world.view.at(&full("nix.nixhost")).is_empty());
+    assert_eq!(world.marker_texts("nixhost").len(), 2);
+}
+
+#[test]
+fn markers_of_an_old_owner_id_and_of_external_dns_are_replaced() {
+    let mut world = neighbours().claim("a", "lab A 10.0.1.4").claim("a", "web A 10.0.1.2");
+    world.rules.adopt_from =
+        vec![AdoptFrom::Knotwork { owner: "lab".into() }, AdoptFrom::ExternalDns { owner: "default".into() }];
+    assert_eq!(lines(&world.plan()), ["adopt lab A", "adopt web A"]);
+    let world = world.settle();
+    assert_eq!(world.marker_texts("lab").len(), 1);
+    assert!(world.marker_texts("lab")[0].contains("owner=home"));
+    assert!(world.view.at(&full("k8s.a-web")).is_empty());
+}
