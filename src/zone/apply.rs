@@ -7,20 +7,38 @@ use super::EngineError;
 use super::check;
 use super::engine::Engine;
 use super::fence::{Permit, Swap};
+use super::knobs::Knobs;
 use super::pieces::{Piece, Pieces, State};
 use super::report::{ChangeOutcome, Outcome, Report};
-use super::run::Run;
+use super::run::{Run, STALE};
 use crate::dns::update;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Change, Plan};
+
+/// Tells which changes shall wait, for instance because they failed a moment ago.
+pub type Skip<'a> = &'a (dyn Fn(&Change) -> bool + Sync);
 
 impl Engine {
     /// Sends what the plan wants and does not hold, reads it back, and says what became of every change.
     ///
     /// A one-shot engine raises the fence inside the first UPDATE. Nothing is sent when there is nothing to do. `skip`
-    /// names changes (by index) that shall wait, for instance because they failed a moment ago.
-    pub async fn apply(&mut self, plan: &Plan, skip: &(dyn Fn(usize) -> bool + Sync)) -> Report {
+    /// tells which changes shall wait, for instance because they failed a moment ago.
+    pub async fn apply(&mut self, plan: &Plan, skip: Skip<'_>) -> Report {
         let started = Instant::now();
         let mut report = Report::default();
+        // A process that was stopped for a while wakes up with an old plan.
+        let renewed = if self.seen_at().is_some_and(|seen| seen.elapsed() > STALE) && !self.rules.observe {
+            match self.renew(plan).await {
+                Ok(renewed) => renewed,
+                Err(error) => {
+                    report.outcomes = outcomes(plan, None, Some(&error));
+                    report.stopped = Some(error);
+                    return report;
+                }
+            }
+        } else {
+            None
+        };
+        let plan = renewed.as_ref().unwrap_or(plan);
         let pieces = pieces_of(plan, skip);
         let mut stopped = None;
         let mut run = None;
@@ -55,6 +73,15 @@ impl Engine {
         report
     }
 
+    /// Reads the zone again; gives a new plan when it changed.
+    async fn renew(&mut self, plan: &Plan) -> Result<Option<Plan>, EngineError> {
+        self.refresh().await?;
+        match self.view.as_ref().map(crate::view::View::serial) {
+            Some(serial) if serial != plan.serial => self.plan().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Raises the fence by itself: what a resident writer does when it starts, also with nothing else to write.
     ///
     /// # Errors
@@ -83,6 +110,9 @@ impl Engine {
             return Err(EngineError::Observe { zone: self.zone().clone() });
         }
         let Some(view) = &self.view else { return Err(EngineError::NoView { zone: self.rules.zone.clone() }) };
+        if Knobs::from_env().no_fence {
+            return Ok(None);
+        }
         match self.keeper.permit(view, plan.owned > 0, Instant::now()) {
             Permit::Held => Ok(None),
             Permit::Raise(swap) => Ok(Some(swap)),
@@ -117,14 +147,14 @@ impl Engine {
 }
 
 /// The units of a plan that are to be sent.
-fn pieces_of(plan: &Plan, skip: &(dyn Fn(usize) -> bool + Sync)) -> Vec<Piece> {
+fn pieces_of(plan: &Plan, skip: Skip<'_>) -> Vec<Piece> {
     let zone = &plan.zone;
     let units = plan::units(plan);
     let mut by_change: HashMap<usize, usize> = HashMap::new();
     let mut pieces: Vec<Piece> = Vec::with_capacity(units.len());
     let mut wanted: Vec<Option<usize>> = Vec::with_capacity(units.len());
     for unit in units {
-        if unit.changes.iter().any(|index| plan.changes[*index].held || skip(*index)) {
+        if unit.changes.iter().any(|index| plan.changes[*index].held || skip(&plan.changes[*index])) {
             continue;
         }
         for change in &unit.changes {

@@ -6,7 +6,7 @@ use super::EngineError;
 use super::engine::Engine;
 use super::report::{ChangeOutcome, Outcome, Report};
 use crate::model::{Name, RrType};
-use crate::plan::Plan;
+use crate::plan::{Change, Plan};
 
 /// Passes of one call: a chain of steps (a DNAME replaced, a type that follows another) needs a few, a lost race one.
 const PASSES: usize = 6;
@@ -49,12 +49,8 @@ impl Engine {
         let mut again: Option<Plan> = None;
         for _ in 0..PASSES {
             let plan = again.as_ref().unwrap_or(plan);
-            let rests: Vec<bool> = plan
-                .changes
-                .iter()
-                .map(|change| tries.get(&(change.name.clone(), change.rtype)).is_some_and(|tries| *tries > RACES))
-                .collect();
-            let skip = |index: usize| rests.get(index).copied().unwrap_or(false);
+            let skip =
+                |change: &Change| tries.get(&(change.name.clone(), change.rtype)).is_some_and(|tries| *tries > RACES);
             let report = self.apply(plan, &skip).await;
             for outcome in &report.outcomes {
                 let weight = match outcome.outcome {

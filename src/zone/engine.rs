@@ -209,7 +209,9 @@ impl Engine {
         if have == serial {
             return Ok(Refreshed::Current);
         }
-        self.change_seen = Some(Instant::now());
+        let now = Instant::now();
+        self.change_seen = Some(now);
+        self.keeper.disturbed(now);
         if serial_newer(have, serial) {
             tracing::warn!(%zone, have, serial, "the serial went backwards: the server lost or restored data");
             return self.transfer_all(true).await;
@@ -222,10 +224,6 @@ impl Engine {
                 let Some(view) = &mut self.view else { return self.transfer_all(false).await };
                 match view.apply(&diffs) {
                     Ok(names) => {
-                        let label = self.rules.label.as_bytes();
-                        if names.iter().any(|name| name.first_label() == Some(label)) {
-                            self.keeper.disturbed(Instant::now());
-                        }
                         self.planning.names(&names);
                         Ok(Refreshed::Changed(names))
                     }

@@ -71,7 +71,8 @@ pub enum EngineError {
     },
     /// Another process of the same instance took the fence.
     #[error(
-        "zone {}: another process of this installation started to write it (fence {}), so this one stopped; nothing further was sent",
+        "zone {}: another run of this installation wrote meanwhile (fence {}), so this one stopped and sent nothing further; run again \
+         (a resident writer goes on by itself after 5 s of silence)",
         zone.to_relaxed(), fence.to_relaxed()
     )]
     Displaced {

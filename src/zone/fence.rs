@@ -191,7 +191,7 @@ impl Keeper {
         Permit::Raise(self.swap(seen))
     }
 
-    /// The zone changed under another writer of ours: the silence that [`QUIET`] asks for begins anew.
+    /// The zone changed: the silence that [`QUIET`] asks for begins anew.
     pub fn disturbed(&mut self, now: Instant) {
         if let Some((_, since)) = &mut self.moved {
             *since = now;
@@ -203,7 +203,17 @@ impl Keeper {
         let standing = old.fence.as_ref().map_or(0, |fence| fence.epoch);
         let held = self.held.as_ref().map_or(0, |(fence, _)| fence.epoch);
         let epoch = standing.max(held).max(self.highest).saturating_add(1);
-        self.highest = epoch;
+        self.write(old, epoch)
+    }
+
+    /// The same epoch with a new nonce, over what stands there.
+    pub fn renew(&mut self, old: Seen, epoch: Option<u64>) -> Swap {
+        let held = self.held.as_ref().map_or(0, |(fence, _)| fence.epoch);
+        self.write(old, epoch.unwrap_or(held).max(1))
+    }
+
+    fn write(&mut self, old: Seen, epoch: u64) -> Swap {
+        self.highest = self.highest.max(epoch);
         let new = Fence { instance: self.instance.clone(), epoch, nonce: nonce() };
         let new_rdata = new.to_rdata();
         let mut edits: Vec<Edit> =

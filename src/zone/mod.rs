@@ -8,15 +8,18 @@ mod engine;
 mod error;
 mod fence;
 mod jitter;
+mod knobs;
 mod pieces;
 mod planning;
 mod report;
 mod run;
 mod safety;
+mod settle;
 mod status;
 mod takeover;
 pub mod worker;
 
+pub use apply::Skip;
 pub use converge::Converged;
 pub use engine::{Engine, EngineOptions, Refreshed};
 pub use error::EngineError;

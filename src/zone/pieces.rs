@@ -7,7 +7,10 @@ use crate::model::RrType;
 use crate::plan::{Edit, Guard};
 
 /// Octets that a message is filled to (DESIGN §5.4); a larger unit goes alone.
-const FILL: usize = 60_000;
+pub(super) const FILL: usize = 60_000;
+
+/// The same for the message that carries the raise of the fence.
+pub(super) const CARRIER_FILL: usize = 8_000;
 
 /// Octets set aside in every message for header, zone, fence, its swap and TSIG.
 const RESERVE: usize = 1_200;
@@ -52,6 +55,22 @@ impl Piece {
             Edit::Add(_, rtype, _, _) | Edit::Remove(_, rtype, _) => *rtype,
         };
         self.edits.iter().map(of).find(|rtype| *rtype != RrType::TXT).unwrap_or(RrType::TXT)
+    }
+
+    /// What it changes, for people: at most four record sets.
+    pub fn describe(&self) -> String {
+        let mut sets: Vec<String> = Vec::new();
+        for edit in &self.edits {
+            let (Edit::Add(name, rtype, ..) | Edit::Remove(name, rtype, _)) = edit;
+            let text = format!("{rtype} at {}", name.to_relaxed());
+            if !sets.contains(&text) {
+                if sets.len() == 4 {
+                    return format!("{} and more", sets.join(", "));
+                }
+                sets.push(text);
+            }
+        }
+        sets.join(" or ")
     }
 
     fn touches_dname(&self) -> bool {
@@ -119,8 +138,8 @@ impl Pieces {
         None
     }
 
-    /// The next message's worth.
-    pub fn next(&mut self) -> Option<Batch> {
+    /// The next message's worth: up to `fill` octets.
+    pub fn next(&mut self, fill: usize) -> Option<Batch> {
         while let Some(mut batch) = self.retries.pop_front() {
             self.drop_given_up(&mut batch.pieces);
             if !batch.pieces.is_empty() {
@@ -136,7 +155,7 @@ impl Pieces {
                 self.end(index, Outcome::Refused, reason, words);
                 continue;
             }
-            let full = !batch.pieces.is_empty() && size + piece.size > FILL;
+            let full = !batch.pieces.is_empty() && size + piece.size > fill;
             // Two DNAMEs in one message kill a Knot before 3.4.0.
             if full || (dname && piece.touches_dname()) {
                 break;
@@ -258,7 +277,7 @@ mod tests {
             [20_000, 20_000, 20_000, 64_000, 100].iter().map(|size| piece(RrType::A, *size, None)).collect(),
         );
         let mut got = Vec::new();
-        while let Some(batch) = pieces.next() {
+        while let Some(batch) = pieces.next(FILL) {
             got.push(batch.pieces);
         }
         assert_eq!(got, [vec![0, 1], vec![2], vec![3], vec![4]]);
@@ -267,17 +286,17 @@ mod tests {
     #[test]
     fn dnames_travel_apart() {
         let mut pieces = Pieces::new(vec![piece(RrType::DNAME, 50, None), piece(RrType::DNAME, 50, None)]);
-        assert_eq!(pieces.next().unwrap().pieces, [0]);
-        assert_eq!(pieces.next().unwrap().pieces, [1]);
+        assert_eq!(pieces.next(FILL).unwrap().pieces, [0]);
+        assert_eq!(pieces.next(FILL).unwrap().pieces, [1]);
     }
 
     #[test]
     fn dependents_wait_and_fall_with_their_first() {
         let mut pieces = Pieces::new(vec![piece(RrType::A, 50, None), piece(RrType::A, 50, Some(0))]);
-        assert_eq!(pieces.next().unwrap().pieces, [0]);
-        assert!(pieces.next().is_none());
+        assert_eq!(pieces.next(FILL).unwrap().pieces, [0]);
+        assert!(pieces.next(FILL).is_none());
         pieces.applied(0);
-        assert_eq!(pieces.next().unwrap().pieces, [1]);
+        assert_eq!(pieces.next(FILL).unwrap().pieces, [1]);
 
         let mut pieces = Pieces::new(vec![piece(RrType::A, 50, None), piece(RrType::A, 50, Some(0))]);
         pieces.refuse(0, "UpdateRefused", "no".to_owned());
@@ -288,9 +307,9 @@ mod tests {
     fn one_culprit_is_found_in_few_messages() {
         let mut pieces = Pieces::new((0..1000).map(|_| piece(RrType::A, 50, None)).collect());
         let (mut messages, culprit) = (0, 637);
-        let batch = pieces.next().unwrap();
+        let batch = pieces.next(FILL).unwrap();
         pieces.suspect(batch);
-        while let Some(batch) = pieces.next_suspect().or_else(|| pieces.next()) {
+        while let Some(batch) = pieces.next_suspect().or_else(|| pieces.next(FILL)) {
             messages += 1;
             if batch.pieces.contains(&culprit) {
                 if let Some(one) = pieces.split(batch) {
@@ -309,7 +328,7 @@ mod tests {
         let kinds = |index: usize| if index.is_multiple_of(2) { RrType::MX } else { RrType::A };
         let mut pieces = Pieces::new((0..400).map(|index| piece(kinds(index), 50, None)).collect());
         let mut messages = 0;
-        while let Some(batch) = pieces.next_suspect().or_else(|| pieces.next()) {
+        while let Some(batch) = pieces.next_suspect().or_else(|| pieces.next(FILL)) {
             messages += 1;
             if batch.pieces.iter().any(|index| index % 2 == 0) {
                 if let Some(one) = pieces.split(batch) {

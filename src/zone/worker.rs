@@ -1,6 +1,6 @@
 //! The resident loop of one zone: poll, plan, apply, tell.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,8 +12,8 @@ use super::engine::{Engine, Refreshed};
 use super::jitter::backoff;
 use super::report::{Outcome, Report};
 use super::status::{StatusError, ZoneStatus};
-use crate::model::{Claims, Name, RrType};
-use crate::plan::Plan;
+use crate::model::{Claims, Name, RrSet, RrType};
+use crate::plan::{Action, Change, Plan};
 
 /// How a worker keeps time.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ impl Default for WorkerOptions {
 
 /// The longest wait before a failed change is tried again.
 const LONGEST_CHANGE_WAIT: Duration = Duration::from_secs(600);
+/// How long a foreign set must have been the same before it is adopted.
+const ADOPTION_REST: Duration = Duration::from_secs(2);
 /// The longest wait before a failed server is asked again.
 const LONGEST_SERVER_WAIT: Duration = Duration::from_secs(30);
 
@@ -62,6 +64,7 @@ pub async fn run(
     Worker {
         failures: 0,
         retries: HashMap::new(),
+        adopting: HashMap::new(),
         active_at: Instant::now(),
         dirty: true,
         change_seen: None,
@@ -74,6 +77,12 @@ pub async fn run(
     .await;
 }
 
+type Retries = HashMap<(Name, RrType), Retry>;
+
+fn rests(retries: &Retries, change: &Change, now: Instant) -> bool {
+    !retries.is_empty() && retries.get(&(change.name.clone(), change.rtype)).is_some_and(|retry| retry.at > now)
+}
+
 struct Worker {
     engine: Engine,
     status: watch::Sender<Arc<ZoneStatus>>,
@@ -81,7 +90,9 @@ struct Worker {
     options: WorkerOptions,
     /// Passes in a row that the server failed.
     failures: u32,
-    retries: HashMap<(Name, RrType), Retry>,
+    retries: Retries,
+    /// Sets that the last plan wanted to adopt, as they were.
+    adopting: HashMap<(Name, RrType), Option<RrSet>>,
     active_at: Instant,
     /// The plan is older than the view or the claims.
     dirty: bool,
@@ -171,7 +182,7 @@ impl Worker {
             self.options.poll_fast + slower
         };
         let retry = self.retries.values().map(|retry| retry.at.saturating_duration_since(Instant::now())).min();
-        wait.min(retry.unwrap_or(wait)).max(Duration::from_millis(1))
+        wait.min(retry.unwrap_or(wait)).max(self.options.poll_fast.min(wait))
     }
 
     /// Refresh, plan, apply. Tells whether anything moved.
@@ -190,6 +201,13 @@ impl Worker {
         }
         let plan = self.engine.plan()?;
         self.dirty = false;
+        self.hold_adoptions(&plan);
+        if !self.retries.is_empty() {
+            // What nobody wants any more needs no further try.
+            let open: HashSet<_> =
+                plan.changes.iter().filter(|one| !one.held).map(|one| (one.name.clone(), one.rtype)).collect();
+            self.retries.retain(|key, _| open.contains(key));
+        }
         let wanted = self.wanted(&plan);
         if !resident || wanted == 0 {
             self.show(plan, None);
@@ -242,18 +260,31 @@ impl Worker {
     /// Changes of the plan that may be sent now.
     fn wanted(&self, plan: &Plan) -> usize {
         let now = Instant::now();
-        plan.changes.iter().filter(|change| !change.held && !self.rests(&change.name, change.rtype, now)).count()
+        plan.changes.iter().filter(|change| !change.held && !rests(&self.retries, change, now)).count()
     }
 
-    fn rests(&self, name: &Name, rtype: RrType, now: Instant) -> bool {
-        !self.retries.is_empty() && self.retries.get(&(name.clone(), rtype)).is_some_and(|retry| retry.at > now)
+    /// A set that is to be adopted must have been the same for a while: whoever made it may still be at it.
+    fn hold_adoptions(&mut self, plan: &Plan) {
+        let now = Instant::now();
+        let mut seen = HashMap::new();
+        for change in plan.changes.iter().filter(|change| change.action == Action::Adopt) {
+            let key = (change.name.clone(), change.rtype);
+            let same = |old: &Option<RrSet>| match (old, &change.old) {
+                (Some(a), Some(b)) => a.same(b, change.rtype),
+                (a, b) => a.is_none() && b.is_none(),
+            };
+            if !self.adopting.get(&key).is_some_and(same) {
+                self.retries.insert(key.clone(), Retry { tries: 0, at: now + ADOPTION_REST });
+            }
+            seen.insert(key, change.old.clone());
+        }
+        self.adopting = seen;
     }
 
     async fn apply(&mut self, plan: &Plan) -> Report {
         let now = Instant::now();
-        let resting: Vec<bool> =
-            plan.changes.iter().map(|change| self.rests(&change.name, change.rtype, now)).collect();
-        let skip = |index: usize| resting.get(index).copied().unwrap_or(false);
+        let retries = &self.retries;
+        let skip = |change: &Change| rests(retries, change, now);
         let (cancel, grace) = (self.cancel.clone(), self.options.grace);
         let stopped = async move {
             cancel.cancelled().await;

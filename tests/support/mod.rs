@@ -8,4 +8,5 @@ pub mod bind;
 pub mod engine;
 pub mod knot;
 pub mod parts;
+pub mod proxy;
 pub mod wait;
