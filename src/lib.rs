@@ -14,6 +14,7 @@ pub mod authority;
 pub mod cli;
 pub mod dns;
 pub mod knot;
+pub mod metrics;
 pub mod model;
 pub mod ownership;
 pub mod plan;

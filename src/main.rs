@@ -1,2 +1,7 @@
 //! The `knotwork` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    knotwork::cli::main()
+}

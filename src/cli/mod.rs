@@ -1,1 +1,73 @@
-//! Placeholder, see docs/architecture.md.
+//! Everything that a person sees: commands, their words and their exit codes.
+
+mod args;
+// mod demo;
+mod doctor;
+mod exit;
+mod explain;
+mod json;
+mod markdown;
+mod pass;
+mod printer;
+mod records;
+mod render;
+mod site;
+mod watch;
+mod words;
+mod zones;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use args::{Args, Command};
+use exit::Exit;
+pub use pass::ZoneResult;
+use printer::Printer;
+
+/// Reads the command line, runs it, and gives the exit code.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // clap's own code for a wrong command line is 2, which here means "changes pending".
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Error.into() } else { Exit::Done.into() };
+        }
+    };
+    let mut printer = Printer::new();
+    let exit = match args.command {
+        Command::Crds => {
+            printer.raw(&crate::spec::crd::yaml());
+            Exit::Done
+        }
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "knotwork", &mut out);
+            printer.raw(&String::from_utf8_lossy(&out));
+            Exit::Done
+        }
+        command => match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(run(command, args.config, &mut printer)),
+            Err(error) => {
+                printer.error(&format!("the runtime could not be started: {error}"));
+                Exit::Error
+            }
+        },
+    };
+    printer.finish();
+    exit.into()
+}
+
+async fn run(command: Command, config: Option<std::path::PathBuf>, printer: &mut Printer) -> Exit {
+    match command {
+        Command::Plan(plan) => records::plan(&plan, config, printer).await,
+        Command::Apply(apply) if apply.watch => watch::watch(&apply, config, printer).await,
+        Command::Apply(apply) => records::apply(&apply, config, printer).await,
+        Command::Zone(zone) => zones::zone(&zone, config, printer).await,
+        Command::Explain(explain) => explain::explain(&explain, config, printer).await,
+        Command::Doctor => doctor::doctor(config, printer).await,
+        Command::Demo(_) => Exit::Error,
+        Command::Crds | Command::Completions { .. } => Exit::Done,
+    }
+}

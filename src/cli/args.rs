@@ -1,0 +1,175 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Keeps a network's DNS right: declared records in the zones of an authoritative server, shared safely with other writers.
+#[derive(Debug, Parser)]
+#[command(name = "knotwork", version, about, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Args {
+    /// The configuration; else $KNOTWORK_CONFIG, ./knotwork.yaml, /etc/knotwork/knotwork.yaml
+    #[arg(short = 'c', long, global = true, value_name = "FILE", env = "KNOTWORK_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 nothing to do or all done; 2 changes pending (plan); \
+3 conflicts, refusals or held operations left; 1 error. Where several apply, 1 goes before 3 before 2.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what would change, what would not, and why
+    Plan(Plan),
+    /// Make the zones as declared
+    Apply(Apply),
+    /// Look at zones, or take one over
+    Zone(Zone),
+    /// Say of one name: who declares it, who holds it, what comes next and why
+    Explain(Explain),
+    /// Check keys, rights, clocks and zones of the configured servers
+    Doctor,
+    /// Print the CRDs
+    Crds,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Try it all without a server: an embedded one, with sample records
+    Demo(Demo),
+}
+
+/// How to write what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Lines for people
+    Text,
+    /// docs/schema/plan.schema.json
+    Json,
+    /// A table for merge requests
+    Markdown,
+}
+
+/// What is declared.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Source {
+    /// Manifests: a file, a folder (searched to its depth for *.yaml, *.yml, *.json) or - for standard input; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    pub inputs: Vec<String>,
+    /// These files are the whole world: delete sets of ours that they do not declare
+    #[arg(long)]
+    pub prune: bool,
+    /// An input that declares nothing is meant so
+    #[arg(long)]
+    pub allow_empty: bool,
+}
+
+/// `plan`.
+#[derive(Debug, clap::Args)]
+pub struct Plan {
+    #[command(flatten)]
+    pub source: Source,
+    /// How to write it
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: Output,
+    /// As if held operations of this hash were released
+    #[arg(long, value_name = "HASH")]
+    pub release: Option<String>,
+    /// Write metrics for node-exporter's text collector
+    #[arg(long, value_name = "PATH")]
+    pub metrics_file: Option<PathBuf>,
+}
+
+/// `apply`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Apply {
+    #[command(flatten)]
+    pub source: Source,
+    /// Release just the held operations of this hash, once
+    #[arg(long, value_name = "HASH")]
+    pub release: Option<String>,
+    /// Stay, and keep following edits of the files and drift of the zones
+    #[arg(long)]
+    pub watch: bool,
+    /// How to write it
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: Output,
+    /// Write metrics for node-exporter's text collector
+    #[arg(long, value_name = "PATH")]
+    pub metrics_file: Option<PathBuf>,
+    /// With --watch: serve /metrics, /healthz and /readyz here
+    #[arg(long, value_name = "ADDRESS", requires = "watch")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// `zone`.
+#[derive(Debug, clap::Args)]
+pub struct Zone {
+    /// What to do with it
+    #[command(subcommand)]
+    pub command: ZoneCommand,
+}
+
+/// `zone …`.
+#[derive(Debug, Subcommand)]
+pub enum ZoneCommand {
+    /// One line for each configured zone: server, serial, sets by writer
+    List {
+        /// How to write it
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Every record set with value, TTL and writer
+    Show {
+        /// The zone
+        zone: String,
+        /// Only these writers: ours, knotwork, externalDns, nix, dhcp, infrastructure, unmarked; may be repeated
+        #[arg(long = "writer", value_name = "CLASS")]
+        writers: Vec<String>,
+        /// How to write it
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// The zone as a zone file
+    Export {
+        /// The zone
+        zone: String,
+    },
+    /// Make this installation the holder of the zone for its owner id
+    Takeover {
+        /// The zone
+        zone: String,
+        /// The instance that holds it now
+        #[arg(long, value_name = "INSTANCE")]
+        from: Option<String>,
+    },
+}
+
+/// `explain`.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// The name
+    pub name: String,
+    /// Manifests, to say what is declared and what the next plan does
+    #[arg(short = 'f', long = "filename", value_name = "PATH")]
+    pub inputs: Vec<String>,
+    /// As the plan would be with --prune
+    #[arg(long)]
+    pub prune: bool,
+}
+
+/// `demo`.
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// End after the first pass
+    #[arg(long)]
+    pub once: bool,
+    /// Where the embedded server listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+}

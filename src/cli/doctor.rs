@@ -1,0 +1,247 @@
+//! `doctor`: tries, harmlessly, everything that a run will need, and names the line to change.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::exit::Exit;
+use super::printer::{Printer, Tone};
+use super::site;
+use crate::dns::serial_newer;
+use crate::dns::xfr::Transfer;
+use crate::knot::{Place, Server, ServerError, Session, UpdateResult};
+use crate::model::{Name, RrType};
+use crate::ownership::{Classifier, Fence, Marker, ZoneRules};
+use crate::plan::{Edit, Guard};
+use crate::source::{Config, ServerSettings, ZoneSettings};
+use crate::view::View;
+
+/// `knotwork doctor`.
+pub async fn doctor(config: Option<PathBuf>, printer: &mut Printer) -> Exit {
+    let Some(config) = site::configuration(config, printer) else { return Exit::Error };
+    printer.line(&format!(
+        "configuration {}: owner \"{}\", instance \"{}\", marker label \"{}\"",
+        config.path.display(),
+        config.owner,
+        config.instance,
+        config.label
+    ));
+    let mut visit = Visit { printer, failed: false };
+    for settings in &config.servers {
+        visit.server(&config, settings).await;
+    }
+    let failed = visit.failed;
+    printer.line("");
+    printer.line("What no client can see, look at by hand: Knot must keep dynamic data over restarts. Safe is");
+    printer
+        .line("  zonefile-load: whole, zonefile-sync: 300, journal-content: changes, journal-max-depth: 1000 or more");
+    printer.line("(config/knot/knot.conf, tested with kill -9). `difference-no-serial` with `zonefile-sync: -1`, and `whole` with");
+    printer.line("`-1` and `journal-content: all`, lose every update at some restart.");
+    if failed { Exit::Error } else { Exit::Done }
+}
+
+struct Visit<'a> {
+    printer: &'a mut Printer,
+    failed: bool,
+}
+
+impl Visit<'_> {
+    fn good(&mut self, text: &str) {
+        let mark = self.printer.paint(Tone::Add, "ok  ");
+        self.printer.line(&format!("  {mark} {text}"));
+    }
+
+    fn doubtful(&mut self, text: &str) {
+        let mark = self.printer.paint(Tone::Change, "look");
+        self.printer.line(&format!("  {mark} {text}"));
+    }
+
+    fn bad(&mut self, text: &str) {
+        self.failed = true;
+        let mark = self.printer.paint(Tone::Warn, "FAIL");
+        self.printer.line(&format!("  {mark} {text}"));
+    }
+
+    async fn server(&mut self, config: &Config, settings: &ServerSettings) {
+        let server = Arc::new(Server::new(settings.server.clone()));
+        for index in 0..server.address_count() {
+            let Some(session) = server.session(index) else { continue };
+            self.printer.line("");
+            let head = format!("server {} at {}", server.name(), session.address());
+            self.printer.line(&self.printer.paint(Tone::Bold, &head));
+            match session.key_name() {
+                Some(key) => self.good(&format!("key {}", key.to_relaxed())),
+                None => self.doubtful("no TSIG key: anybody can forge its answers; add `tsig:` to this server"),
+            }
+            for zone in &settings.zones {
+                self.zone(config, &session, zone).await;
+            }
+        }
+    }
+
+    async fn zone(&mut self, config: &Config, session: &Arc<Session>, settings: &ZoneSettings) {
+        let zone = &settings.rules.zone;
+        let name = zone.to_relaxed();
+        let serial = match session.soa(zone).await {
+            Ok(serial) => serial,
+            Err(error) => return self.bad(&format!("zone {name}: {}", self.with_remedy(config, &error))),
+        };
+        self.good(&format!("zone {name}: answers, serial {serial}; key and clock agree"));
+        let view = match session.transfer(zone, None).await {
+            Ok(Transfer::Full(view)) => view,
+            Ok(_) => return self.bad(&format!("zone {name}: the transfer brought no zone")),
+            Err(error) => return self.bad(&format!("zone {name}: transfer: {}", self.with_remedy(config, &error))),
+        };
+        self.good(&format!("zone {name}: transfer allowed, {} names", view.name_count()));
+        if serial_newer(serial, view.serial()) {
+            self.bad(&format!("zone {name}: the transfer is older (serial {}) than the answer before it ({serial}); do several servers share this address?", view.serial()));
+        }
+        self.history(session, zone, &view).await;
+        if settings.rules.observe {
+            self.doubtful(&format!("zone {name}: mode Observe, nothing will be written"));
+        } else {
+            self.rights(session, &settings.rules).await;
+        }
+        self.ownership(&settings.rules, &view);
+    }
+
+    fn with_remedy(&self, config: &Config, error: &ServerError) -> String {
+        let place = config.path.display();
+        let line = match error {
+            ServerError::Unreachable { .. } | ServerError::Timeout { .. } => format!("check `address:` in {place}"),
+            ServerError::ClockSkew { .. } => "set both clocks by NTP".to_owned(),
+            ServerError::Tsig { .. } => format!("check `tsig:` in {place} against `key:` in knot.conf"),
+            ServerError::NotAuthorised { .. } | ServerError::Refused { .. } => {
+                "check `acl:` in knot.conf: action: [ update, transfer ] with this key, listed at the zone; and that the zone is configured there".to_owned()
+            }
+            _ => String::new(),
+        };
+        format!("({}) {error}{}{line}", error.reason(), if line.is_empty() { "" } else { "; " })
+    }
+
+    /// Whether the server keeps enough history to tell what changed.
+    async fn history(&mut self, session: &Arc<Session>, zone: &Name, view: &View) {
+        let name = zone.to_relaxed();
+        let serial = view.serial();
+        let mut depth = 0;
+        for back in [1u32, 20, 100, 1000] {
+            match session.transfer(zone, Some(serial.wrapping_sub(back))).await {
+                Ok(Transfer::Delta(_)) => depth = back,
+                _ => break,
+            }
+        }
+        match depth {
+            0 => self.doubtful(&format!(
+                "zone {name}: no history for IXFR one serial back (a fresh or re-loaded zone has none yet); if it stays so set journal-content: changes in knot.conf"
+            )),
+            1..=20 => self.doubtful(&format!(
+                "zone {name}: IXFR history reaches {depth} serials back, not 100; set journal-max-depth: 1000 in knot.conf (its default of 20 is 0.2 s of a busy zone)"
+            )),
+            _ => self.good(&format!("zone {name}: IXFR history reaches at least {depth} serials back")),
+        }
+    }
+
+    /// An UPDATE that cannot apply: its prerequisite says that the apex holds nothing.
+    async fn rights(&mut self, session: &Arc<Session>, rules: &ZoneRules) {
+        let name = rules.zone.to_relaxed();
+        let types: &[(RrType, &str)] = &[
+            (RrType::TXT, "\"knotwork doctor\""),
+            (RrType::A, "192.0.2.1"),
+            (RrType::AAAA, "2001:db8::1"),
+            (RrType::CNAME, "doctor.invalid."),
+            (RrType::MX, "10 doctor.invalid."),
+            (RrType::SRV, "0 0 1 doctor.invalid."),
+            (RrType::PTR, "doctor.invalid."),
+        ];
+        let Ok(owner) = rules.zone.child(b"knotwork-doctor") else { return };
+        let guard = Guard::NameNotInUse(rules.zone.clone());
+        let mut allowed = Vec::new();
+        let mut denied = Vec::new();
+        for (rtype, text) in types {
+            let Ok(value) = crate::model::rdata::from_text(*rtype, text, None) else { continue };
+            // Markers stand at names of their own, which an ACL by name may not know.
+            let at = match *rtype {
+                RrType::TXT => Marker::node(&rules.label, &owner, RrType::A).unwrap_or_else(|_| owner.clone()),
+                _ => owner.clone(),
+            };
+            let edit = Edit::Add(at, *rtype, 60, value);
+            match try_update(session, &rules.zone, &guard, &edit).await {
+                // YXDOMAIN: it looked at the prerequisite, so the ACL let the message in.
+                UpdateResult::Refused { rcode: 6, .. } => allowed.push(rtype.to_string()),
+                UpdateResult::Refused { error, .. } => denied.push((rtype.to_string(), error.to_string())),
+                UpdateResult::Applied => {
+                    denied.push((
+                        rtype.to_string(),
+                        "took a message whose prerequisite cannot hold; is this a DNS server?".to_owned(),
+                    ));
+                }
+                UpdateResult::Lost(error) | UpdateResult::NotSent(error) => {
+                    return self.bad(&format!("zone {name}: update: {error}"));
+                }
+            }
+        }
+        if !allowed.is_empty() {
+            self.good(&format!("zone {name}: update allowed for {}", allowed.join(", ")));
+        }
+        if let Some((first, words)) = denied.first() {
+            let all: Vec<&str> = denied.iter().map(|(rtype, _)| rtype.as_str()).collect();
+            let text = format!(
+                "zone {name}: update not allowed for {}: {words}; check `acl:` in knot.conf (action: update, update-type, update-owner)",
+                all.join(", ")
+            );
+            // Without TXT no marker can be written, and nothing at all works.
+            if first == "TXT" { self.bad(&text) } else { self.doubtful(&text) }
+        }
+    }
+
+    fn ownership(&mut self, rules: &ZoneRules, view: &View) {
+        let name = rules.zone.to_relaxed();
+        let fence = Fence::name(rules);
+        let held =
+            view.get(&fence, RrType::TXT).and_then(|set| set.values.iter().find_map(|value| Fence::parse_rdata(value)));
+        let ours = crate::ownership::holds_our_markers(rules, view);
+        match held {
+            Some(held) if held.instance == rules.instance => self.good(&format!("zone {name}: held by this instance, epoch {}", held.epoch)),
+            Some(held) => self.bad(&format!(
+                "zone {name}: held by the instance \"{}\"; give this installation an `owner:` of its own, or `knotwork zone takeover {name} --from {}`", held.instance, held.instance
+            )),
+            None if ours => self.bad(&format!("zone {name}: markers of owner \"{}\" but no fence; `knotwork zone takeover {name}` if no other installation uses this owner id", rules.owner)),
+            None => self.good(&format!("zone {name}: nothing of ours yet")),
+        }
+        let classifier = Classifier::new(rules, view);
+        if let Some(at) = classifier.signs().mislabelled() {
+            self.bad(&format!("zone {name}: {at} is a marker of ours under another label than \"{}\"; set `marker: {{label: …}}` back", rules.label));
+        }
+        let counts = classifier.counts();
+        let others: Vec<String> = counts.others.iter().map(|(class, number)| format!("{number} {class}")).collect();
+        self.good(&format!(
+            "zone {name}: {} sets of ours, others: {}",
+            counts.owned,
+            if others.is_empty() { "none".to_owned() } else { others.join(", ") }
+        ));
+        let lost: Vec<Name> =
+            view.names().filter(|name| Marker::node(&rules.label, name, RrType::A).is_err()).take(3).collect();
+        if let Some(first) = lost.first() {
+            self.doubtful(&format!("zone {name}: {first} is too long to ever carry a marker \"{}\"", rules.label));
+        }
+    }
+}
+
+/// Sends one UPDATE and waits for its end.
+async fn try_update(session: &Arc<Session>, zone: &Name, guard: &Guard, edit: &Edit) -> UpdateResult {
+    let (reply, mut answers) = tokio::sync::mpsc::channel(1);
+    let message = crate::dns::update::encode(zone, 0, [guard], [edit]);
+    let place = Place { server: session.address(), zone: zone.clone() };
+    let ended = || {
+        UpdateResult::NotSent(ServerError::Unreachable {
+            place: place.clone(),
+            detail: "the connection ended".to_owned(),
+        })
+    };
+    if session.updates().submit(zone, message, 0, &reply).await.is_err() {
+        return ended();
+    }
+    match tokio::time::timeout(session.update_timeout() * 3, answers.recv()).await {
+        Ok(Some(answered)) => answered.result,
+        _ => ended(),
+    }
+}

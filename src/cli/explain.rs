@@ -1,0 +1,216 @@
+//! `explain NAME`: who declares it, who holds it, what comes next and why.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::args::{Explain, Source};
+use super::exit::Exit;
+use super::pass::{Pass, ZoneResult};
+use super::printer::{Printer, Tone};
+use super::records;
+use super::site;
+use super::words::values;
+use crate::model::{Claims, Name, RrType};
+use crate::ownership::Classifier;
+use crate::source::{Config, Loaded};
+use crate::view::View;
+use crate::zone::{Engine, EngineOptions};
+
+/// `knotwork explain NAME`.
+pub async fn explain(args: &Explain, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
+    let name = match Name::parse(&args.name) {
+        Ok(name) => name,
+        Err(error) => {
+            printer.error(&format!("\"{}\": {error}", args.name));
+            return Exit::Error;
+        }
+    };
+    let Some(config) = site::configuration(config, printer) else { return Exit::Error };
+    let table = config.zone_table();
+    let Some(zone) = table.of(&name).map(|zone| zone.name.clone()) else {
+        let known: Vec<String> = config.zones().map(|zone| zone.rules.zone.to_relaxed()).collect();
+        printer.error(&format!(
+            "(ZoneNotFound) {} lies in no configured zone; configured are: {}",
+            name.to_relaxed(),
+            known.join(", ")
+        ));
+        return Exit::Error;
+    };
+    printer.progress("reading the zones");
+    let mut pass = Pass::read(&config, &EngineOptions::default()).await;
+    let mut loaded = Loaded::default();
+    if !args.inputs.is_empty() {
+        let source = Source { inputs: args.inputs.clone(), prune: args.prune, allow_empty: false };
+        loaded = records::read(&source, &config);
+        records::guard_empty(&mut loaded, false);
+    }
+    let claims = std::mem::take(&mut loaded.claims);
+    let results = pass.plan(claims.clone());
+    let told = Told {
+        config: &config,
+        pass: &pass,
+        loaded: &loaded,
+        claims: &claims,
+        results: &results,
+        with_files: !args.inputs.is_empty(),
+    };
+    let mut exit = told.name(&zone, &name, printer);
+    // What points back to it.
+    for address in told.addresses(&zone, &name) {
+        match table.reverse_of(address) {
+            Some((pointer, reverse)) => {
+                printer.line("");
+                printer.line(&printer.paint(Tone::Bold, &format!("{address} points back by {pointer}")));
+                exit = exit.and(told.name(&reverse.name.clone(), &pointer, printer));
+            }
+            None => printer.line(&format!("{address}: no reverse zone is configured")),
+        }
+    }
+    exit
+}
+
+struct Told<'a> {
+    config: &'a Config,
+    pass: &'a Pass,
+    loaded: &'a Loaded,
+    claims: &'a std::collections::HashMap<Name, Claims>,
+    results: &'a [ZoneResult],
+    with_files: bool,
+}
+
+impl Told<'_> {
+    fn engine(&self, zone: &Name) -> Option<&Engine> {
+        self.pass.engines().map(|(seat, _)| &seat.engine).find(|engine| engine.zone() == zone)
+    }
+
+    /// Addresses of the name, live or declared.
+    fn addresses(&self, zone: &Name, name: &Name) -> Vec<IpAddr> {
+        let mut all = Vec::new();
+        let mut take = |rtype: RrType, values: &[crate::model::Rdata]| {
+            for value in values {
+                let address = match rtype {
+                    RrType::A => <[u8; 4]>::try_from(&**value).ok().map(IpAddr::from),
+                    RrType::AAAA => <[u8; 16]>::try_from(&**value).ok().map(IpAddr::from),
+                    _ => None,
+                };
+                all.extend(address);
+            }
+        };
+        if let Some(view) = self.engine(zone).and_then(Engine::view) {
+            view.at(name).iter().for_each(|(rtype, set)| take(*rtype, &set.values));
+        }
+        if let Some(types) = self.claims.get(zone).and_then(|claims| claims.sets.get(name)) {
+            types.values().flatten().for_each(|claim| take(claim.rtype, &claim.set.values));
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    fn name(&self, zone: &Name, name: &Name, printer: &mut Printer) -> Exit {
+        let head = format!("{name} in zone {}", zone.to_relaxed());
+        let Some(result) = self.results.iter().find(|result| result.zone == *zone) else { return Exit::Error };
+        if let Some(error) = &result.error {
+            printer.line(&printer.paint(Tone::Bold, &head));
+            printer.error(&format!("zone {} ({}): {error}", zone.to_relaxed(), error.reason()));
+            return Exit::Error;
+        }
+        let Some((engine, view)) = self.engine(zone).and_then(|engine| Some((engine, engine.view()?))) else {
+            return Exit::Error;
+        };
+        printer.line(&printer.paint(Tone::Bold, &format!("{head} (serial {})", view.serial())));
+        self.live(engine, view, name, printer);
+        self.declared(zone, name, printer);
+        self.next(result, name, printer);
+        Exit::Done
+    }
+
+    fn live(&self, engine: &Engine, view: &View, name: &Name, printer: &mut Printer) {
+        let classifier = Classifier::new(engine.rules(), view);
+        let facts = classifier.facts(name);
+        if facts.live.is_empty() {
+            let word = if view.exists(name) {
+                "nothing here, but names below it (an empty non-terminal)"
+            } else {
+                "nothing here"
+            };
+            printer.line(&format!("  live: {word}"));
+        }
+        for (rtype, set) in &facts.live {
+            let writer = classifier.writer_in(&facts, *rtype);
+            printer.line(&format!(
+                "  live: {} {rtype} {}; held by {}",
+                set.ttl,
+                values(*rtype, set),
+                writer.describe()
+            ));
+        }
+        for mark in &facts.own {
+            printer.line(&format!("  marker: {}", mark.marker.to_text()));
+        }
+        for sign in &facts.signs {
+            printer.line(&format!("  sign of {} at {}", sign.writer.describe(), sign.at));
+        }
+    }
+
+    fn declared(&self, zone: &Name, name: &Name, printer: &mut Printer) {
+        if !self.with_files {
+            printer.line("  declared: unknown; name the manifests with -f");
+            return;
+        }
+        let types = self.claims.get(zone).and_then(|claims| claims.sets.get(name));
+        if types.is_none() {
+            printer.line("  declared: by nobody");
+        }
+        for claim in types.into_iter().flat_map(|types| types.values().flatten()) {
+            let place = self.loaded.places.get(&claim.object).map(|place| format!(" at {}:{}", place.file, place.line));
+            let how = if claim.reverse { " (reverse: true)" } else { "" };
+            printer.line(&format!(
+                "  declared: {} {} {} by {}{}{how}",
+                claim.set.ttl,
+                claim.rtype,
+                values(claim.rtype, &claim.set),
+                claim.object,
+                place.unwrap_or_default()
+            ));
+        }
+        for refusal in &self.loaded.refusals {
+            if refusal.diagnostic.source.contains(&name.to_relaxed()) {
+                printer.line(&format!("  refused ({}): {}", refusal.reason, refusal.diagnostic));
+            }
+        }
+    }
+
+    fn next(&self, result: &ZoneResult, name: &Name, printer: &mut Printer) {
+        let Some(plan) = &result.plan else { return };
+        let mut said = false;
+        for change in plan.changes.iter().filter(|change| change.name == *name) {
+            let new = change.new.as_ref().map(|set| format!(" to {}", values(change.rtype, set))).unwrap_or_default();
+            let held = if change.held { ", held by the brake" } else { "" };
+            let source = change.source.as_ref().map(|source| format!(" for {source}")).unwrap_or_default();
+            let note = change.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+            printer.line(&format!("  next: {} {}{new}{source}{held}{note}", change.action.word(), change.rtype));
+            said = true;
+        }
+        for conflict in plan.conflicts.iter().filter(|conflict| conflict.name == *name) {
+            printer
+                .line(&format!("  next: nothing for {} ({}): {}", conflict.rtype, conflict.reason, conflict.message));
+            said = true;
+        }
+        for orphan in plan.orphans.iter().filter(|orphan| orphan.name == *name) {
+            let why = if self.with_files { "is not declared any more" } else { "cannot be looked up without -f" };
+            printer.line(&format!(
+                "  next: nothing for {}: its object {} {why} (an orphan; --prune would delete it)",
+                orphan.rtype, orphan.resource
+            ));
+            said = true;
+        }
+        if !said {
+            printer.line("  next: nothing to do");
+        }
+        if let Some((number, why)) = &plan.waiting {
+            printer.line(&format!("  in this zone {number} deletes wait: {why}"));
+        }
+        let _ = self.config;
+    }
+}

@@ -1,0 +1,79 @@
+//! A plan as a table for merge requests.
+
+use super::pass::ZoneResult;
+use super::words::values;
+use crate::plan::Action;
+
+/// One zone.
+pub fn zone(result: &ZoneResult) -> String {
+    let mut out = format!("### Zone `{}`\n\n", result.zone.to_relaxed());
+    for error in result.error.iter().chain(result.report.as_ref().and_then(|report| report.stopped.as_ref())) {
+        out.push_str(&format!("**{}**: {}\n\n", error.reason(), cell(&error.to_string())));
+    }
+    let Some(plan) = &result.plan else { return out };
+    if plan.changes.is_empty() && plan.conflicts.is_empty() && plan.orphans.is_empty() {
+        out.push_str("Nothing to do.\n\n");
+        return out;
+    }
+    out.push_str("| Action | Name | Type | TTL | Old | New | Source |\n| --- | --- | --- | ---: | --- | --- | --- |\n");
+    for change in &plan.changes {
+        let side = |set: &Option<crate::model::RrSet>| {
+            set.as_ref().map(|set| code(&values(change.rtype, set))).unwrap_or_default()
+        };
+        let ttl = match (change.action, &change.old, &change.new) {
+            (Action::Ttl, Some(old), Some(new)) => format!("{} → {}", old.ttl, new.ttl),
+            (_, old, new) => new.as_ref().or(old.as_ref()).map(|set| set.ttl.to_string()).unwrap_or_default(),
+        };
+        let held = if change.held { " (held)" } else { "" };
+        let source = change.source.as_ref().map(|source| code(source.as_str())).unwrap_or_default();
+        out.push_str(&format!(
+            "| {}{held} | {} | {} | {ttl} | {} | {} | {source} |\n",
+            change.action.word(),
+            code(&change.name.to_string()),
+            change.rtype,
+            side(&change.old),
+            side(&change.new)
+        ));
+    }
+    for conflict in &plan.conflicts {
+        let source = conflict.source.as_ref().map(|source| code(source.as_str())).unwrap_or_default();
+        out.push_str(&format!(
+            "| **conflict** {} | {} | {} | | {} | {} | {source} |\n",
+            conflict.reason,
+            code(&conflict.name.to_string()),
+            conflict.rtype,
+            cell(&conflict.owner),
+            cell(&conflict.message)
+        ));
+    }
+    for orphan in &plan.orphans {
+        out.push_str(&format!(
+            "| orphan | {} | {} | | | | {} |\n",
+            code(&orphan.name.to_string()),
+            orphan.rtype,
+            code(orphan.resource.as_str())
+        ));
+    }
+    if let Some(held) = &plan.held {
+        out.push_str(&format!(
+            "\nHeld by the brake: {} deletes, {} replaces; release with `--release {}`.\n",
+            held.deletes, held.replaces, held.hash
+        ));
+    }
+    let skipped: Vec<String> = plan.skipped.iter().map(|(class, number)| format!("{number} {class}")).collect();
+    if !skipped.is_empty() {
+        out.push_str(&format!("\nLeft alone: {}.\n", skipped.join(", ")));
+    }
+    out.push('\n');
+    out
+}
+
+/// Text that cannot break out of a table's cell.
+fn cell(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('|', "\\|").replace('\n', " ")
+}
+
+fn code(text: &str) -> String {
+    // A backslash is literal inside code, but a bar still ends the cell.
+    format!("`{}`", text.replace('`', "'").replace('|', "\\|").replace('\n', " "))
+}

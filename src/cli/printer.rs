@@ -1,0 +1,124 @@
+//! The only place that writes to the terminal.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// Writes lines; colours only on a terminal that wants them; a closed pipe ends output, not the work.
+pub struct Printer {
+    colour: bool,
+    progress: bool,
+    progress_shown: bool,
+    closed: bool,
+    buffer: String,
+}
+
+/// What a piece of text is, for its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Something comes.
+    Add,
+    /// Something changes.
+    Change,
+    /// Something goes.
+    Remove,
+    /// Something is in the way.
+    Warn,
+    /// Less important.
+    Dim,
+    /// A headline.
+    Bold,
+}
+
+impl Printer {
+    /// For this process's standard output and error.
+    pub fn new() -> Printer {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Printer {
+            colour: io::stdout().is_terminal() && !plain,
+            progress: io::stderr().is_terminal(),
+            progress_shown: false,
+            closed: false,
+            buffer: String::new(),
+        }
+    }
+
+    /// The text in its colour, where colours are wanted.
+    pub fn paint(&self, tone: Tone, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let code = match tone {
+            Tone::Add => "32",
+            Tone::Change => "33",
+            Tone::Remove => "31",
+            Tone::Warn => "1;31",
+            Tone::Dim => "2",
+            Tone::Bold => "1",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// One line of output.
+    pub fn line(&mut self, text: &str) {
+        self.buffer.push_str(text);
+        self.buffer.push('\n');
+        if self.buffer.len() > 1 << 16 {
+            self.flush();
+        }
+    }
+
+    /// Text that already ends its lines.
+    pub fn raw(&mut self, text: &str) {
+        self.buffer.push_str(text);
+        self.flush();
+    }
+
+    /// Writes out what was said so far.
+    pub fn flush(&mut self) {
+        self.clear_progress();
+        let text = std::mem::take(&mut self.buffer);
+        if !self.closed && io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()).is_err() {
+            // `knotwork plan | head`: nobody listens any more, which is no error of the work.
+            self.closed = true;
+        }
+    }
+
+    /// An error that ends something.
+    pub fn error(&mut self, text: &str) {
+        self.note_as("error: ", text);
+    }
+
+    /// Something to look at.
+    pub fn warn(&mut self, text: &str) {
+        self.note_as("warning: ", text);
+    }
+
+    /// Words beside the output.
+    pub fn note(&mut self, text: &str) {
+        self.note_as("", text);
+    }
+
+    fn note_as(&mut self, head: &str, text: &str) {
+        self.flush();
+        let _ = writeln!(io::stderr().lock(), "{head}{text}");
+    }
+
+    /// Says on a terminal what takes its time; gone with the next line.
+    pub fn progress(&mut self, text: &str) {
+        if self.progress {
+            self.progress_shown = true;
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}…").and_then(|()| io::stderr().flush());
+        }
+    }
+
+    fn clear_progress(&mut self) {
+        if std::mem::take(&mut self.progress_shown) {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+
+    /// Writes out the rest.
+    pub fn finish(&mut self) {
+        self.flush();
+    }
+}

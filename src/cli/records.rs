@@ -1,0 +1,143 @@
+//! `plan` and `apply`.
+
+use std::path::PathBuf;
+
+use super::args::{Apply, Output, Plan, Source};
+use super::exit::Exit;
+use super::pass::{Pass, ZoneResult, source_exit};
+use super::printer::Printer;
+use super::render::Again;
+use super::{json, markdown, render, site};
+use crate::metrics::{self, Snapshot};
+use crate::source::{Config, Input, Loaded, load};
+use crate::zone::EngineOptions;
+
+/// `knotwork plan`.
+pub async fn plan(args: &Plan, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
+    let run = Run {
+        source: &args.source,
+        release: &args.release,
+        output: args.output,
+        metrics_file: &args.metrics_file,
+        apply: false,
+    };
+    run.go(config, printer).await
+}
+
+/// `knotwork apply`.
+pub async fn apply(args: &Apply, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
+    let run = Run {
+        source: &args.source,
+        release: &args.release,
+        output: args.output,
+        metrics_file: &args.metrics_file,
+        apply: true,
+    };
+    run.go(config, printer).await
+}
+
+struct Run<'a> {
+    source: &'a Source,
+    release: &'a Option<String>,
+    output: Output,
+    metrics_file: &'a Option<PathBuf>,
+    apply: bool,
+}
+
+/// Reads the manifests; an input that is empty and not meant so is as bad as one that cannot be read.
+pub fn read(source: &Source, config: &Config) -> Loaded {
+    let inputs: Vec<Input> = source.inputs.iter().map(|text| Input::parse(text)).collect();
+    load(&inputs, config, source.prune)
+}
+
+/// Nothing may be deleted on the word of an input that is empty by mistake.
+pub fn guard_empty(loaded: &mut Loaded, allow_empty: bool) {
+    if allow_empty || loaded.empty.is_empty() {
+        return;
+    }
+    let why = format!("{} declares no record at all (--allow-empty to mean it)", loaded.empty.join(", "));
+    for claims in loaded.claims.values_mut() {
+        if claims.health == crate::model::SourceHealth::Complete {
+            claims.health = crate::model::SourceHealth::Incomplete(vec![why.clone()]);
+        }
+    }
+}
+
+impl Run<'_> {
+    async fn go(&self, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
+        let Some(config) = site::configuration(config, printer) else {
+            if self.output == Output::Json {
+                printer.line(&json::run(&Loaded::default(), &[], false).to_string());
+            }
+            return Exit::Error;
+        };
+        printer.progress("reading manifests and zones");
+        let options = EngineOptions { release: self.release.clone(), ..EngineOptions::default() };
+        // Files are parsed while the zones are on their way.
+        let source = self.source.clone();
+        let for_reading = config.clone();
+        let reading = tokio::task::spawn_blocking(move || read(&source, &for_reading));
+        let mut pass = Pass::read(&config, &options).await;
+        let mut loaded = reading.await.unwrap_or_default();
+        guard_empty(&mut loaded, self.source.allow_empty);
+        let claims = std::mem::take(&mut loaded.claims);
+        let mut results = pass.plan(claims);
+        if self.apply {
+            printer.progress("applying");
+            results = pass.apply(results).await;
+        }
+        let exit = results
+            .iter()
+            .fold(source_exit(&loaded, self.source.allow_empty), |exit, result| exit.and(result.exit(self.apply)));
+        self.show(&loaded, &results, printer);
+        if let Some(path) = self.metrics_file
+            && let Err(error) = metrics::write_file(path, &Snapshot::of_run(&loaded, &results, self.apply))
+        {
+            printer.error(&format!("the metrics file {}: {error}", path.display()));
+            return Exit::Error;
+        }
+        exit
+    }
+
+    fn show(&self, loaded: &Loaded, results: &[ZoneResult], printer: &mut Printer) {
+        match self.output {
+            Output::Json => {
+                let text = serde_json::to_string_pretty(&json::run(loaded, results, self.apply)).unwrap_or_default();
+                printer.line(&text);
+                // People who read JSON still want to see at once that something is wrong.
+                for result in results {
+                    let stopped = result.report.as_ref().and_then(|report| report.stopped.as_ref());
+                    for error in result.error.iter().chain(stopped) {
+                        printer.error(&format!("zone {} ({}): {error}", result.zone.to_relaxed(), error.reason()));
+                    }
+                }
+                render::source(loaded, self.source.allow_empty, printer);
+            }
+            Output::Markdown => {
+                results.iter().for_each(|result| printer.raw(&markdown::zone(result)));
+                render::source(loaded, self.source.allow_empty, printer);
+            }
+            Output::Text => {
+                render::source(loaded, self.source.allow_empty, printer);
+                let command = self.command();
+                let again = Again { command: &command, applied: self.apply };
+                results.iter().for_each(|result| render::zone(result, &again, printer));
+            }
+        }
+    }
+
+    /// The command that a person would type to go on.
+    fn command(&self) -> String {
+        let mut command = String::from("knotwork apply");
+        for input in &self.source.inputs {
+            command.push_str(&format!(" -f {input}"));
+        }
+        if self.source.prune {
+            command.push_str(" --prune");
+        }
+        if self.source.allow_empty {
+            command.push_str(" --allow-empty");
+        }
+        command
+    }
+}

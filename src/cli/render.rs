@@ -1,0 +1,185 @@
+//! Plans and what became of them, as lines for people.
+
+use super::pass::ZoneResult;
+use super::printer::{Printer, Tone};
+use super::words::{count, values};
+use crate::plan::{Action, Change, Plan};
+use crate::source::Loaded;
+use crate::zone::{ChangeOutcome, Outcome};
+
+/// How a run is called again to release something.
+pub struct Again<'a> {
+    /// `knotwork apply -f records --prune`.
+    pub command: &'a str,
+    /// Whether changes were sent.
+    pub applied: bool,
+}
+
+/// Says what is wrong with a source.
+pub fn source(loaded: &Loaded, allow_empty: bool, printer: &mut Printer) {
+    for broken in &loaded.broken {
+        printer.error(&broken.to_string());
+    }
+    for refusal in &loaded.refusals {
+        printer.warn(&format!("{} is refused ({}): {}", refusal.object, refusal.reason, refusal.diagnostic));
+    }
+    if !allow_empty {
+        for input in &loaded.empty {
+            printer.error(&format!("{input} declares no record at all; if that is meant, say --allow-empty"));
+        }
+    }
+    for note in &loaded.notes {
+        printer.note(&format!("note: {note}"));
+    }
+}
+
+/// One zone.
+pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
+    let zone = result.zone.to_relaxed();
+    if let Some(plan) = &result.plan {
+        let outcomes = result.report.as_ref().map(|report| report.outcomes.as_slice());
+        let quiet = plan.changes.is_empty() && plan.conflicts.is_empty() && plan.orphans.is_empty();
+        if !quiet {
+            printer.line(&printer.paint(Tone::Bold, &format!("zone {zone} (serial {})", plan.serial)));
+        }
+        for (i, change) in plan.changes.iter().enumerate() {
+            self::change(change, outcomes.and_then(|all| all.get(i)), printer);
+        }
+        for conflict in &plan.conflicts {
+            let source = conflict.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
+            let owner = if conflict.owner.is_empty() { String::new() } else { format!(" held by {}:", conflict.owner) };
+            let mark = printer.paint(Tone::Warn, "!");
+            printer.line(&format!(
+                "  {mark} {} {} {}{owner} {}{source}",
+                conflict.name, conflict.rtype, conflict.reason, conflict.message
+            ));
+        }
+        for orphan in &plan.orphans {
+            let mark = printer.paint(Tone::Change, "?");
+            printer.line(&format!(
+                "  {mark} {} {} orphan: its object {} is not declared any more (--prune deletes it)",
+                orphan.name, orphan.rtype, orphan.resource
+            ));
+        }
+        for note in &plan.notes {
+            printer.line(&format!("  note: {note}"));
+        }
+        if let Some(refused) = &plan.refused {
+            printer.error(&format!("zone {zone} ({}): {}", refused.reason, refused.message));
+        }
+        if let Some((number, why)) = &plan.waiting {
+            printer.warn(&format!("zone {zone}: {} until everything can be read: {why}", waits(*number)));
+        }
+        summary(&zone, plan, outcomes, again.applied, printer);
+        held(&zone, plan, again, printer);
+    }
+    let stopped = result.report.as_ref().and_then(|report| report.stopped.as_ref());
+    for error in result.error.iter().chain(stopped) {
+        printer.error(&format!("zone {zone} ({}): {error}", error.reason()));
+    }
+}
+
+fn waits(number: usize) -> String {
+    if number == 1 { "1 delete waits".to_owned() } else { format!("{number} deletes wait") }
+}
+
+/// The sign of a change.
+pub fn sign(action: Action) -> (&'static str, Tone) {
+    match action {
+        Action::Create => ("+", Tone::Add),
+        Action::Replace => ("~", Tone::Change),
+        Action::Ttl => ("t", Tone::Change),
+        Action::Delete => ("-", Tone::Remove),
+        Action::Adopt => ("=", Tone::Add),
+        Action::Remark => ("m", Tone::Dim),
+        Action::Release => ("r", Tone::Dim),
+    }
+}
+
+fn change(change: &Change, outcome: Option<&ChangeOutcome>, printer: &mut Printer) {
+    let (mark, tone) = sign(change.action);
+    let old = change.old.as_ref().map(|set| values(change.rtype, set));
+    let new = change.new.as_ref().map(|set| values(change.rtype, set));
+    let ttl = |set: &Option<crate::model::RrSet>| set.as_ref().map_or(0, |set| set.ttl);
+    let (name, rtype) = (&change.name, change.rtype);
+    let body = match change.action {
+        Action::Create | Action::Adopt => format!("{name} {} {rtype} {}", ttl(&change.new), new.unwrap_or_default()),
+        Action::Replace => {
+            format!("{name} {} {rtype} {} -> {}", ttl(&change.new), old.unwrap_or_default(), new.unwrap_or_default())
+        }
+        Action::Ttl => format!("{name} {rtype} ttl {} -> {}", ttl(&change.old), ttl(&change.new)),
+        Action::Delete => format!("{name} {} {rtype} {}", ttl(&change.old), old.unwrap_or_default()),
+        Action::Remark => format!("{name} {rtype} marker rewritten"),
+        Action::Release => format!("{name} {rtype} marker removed, the record stays as it is"),
+    };
+    let source = change.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
+    let note = change.note.as_ref().map(|note| format!(" [{note}]")).unwrap_or_default();
+    let state = if change.held { " [held]" } else { "" };
+    let line = format!("  {} {body}{}{note}{state}", printer.paint(tone, mark), printer.paint(Tone::Dim, &source));
+    printer.line(&line);
+    let Some(outcome) = outcome else { return };
+    let word = match outcome.outcome {
+        Outcome::Done | Outcome::Held => return,
+        Outcome::Conflict => "lost a race",
+        Outcome::Refused => "refused",
+        Outcome::Lost => "unknown",
+        Outcome::Waiting => "not sent",
+        Outcome::Unconfirmed => "not confirmed",
+    };
+    let mark = printer.paint(Tone::Warn, "!");
+    printer.line(&format!("  {mark} {name} {rtype} {word} ({}): {}", outcome.reason, outcome.message));
+}
+
+fn summary(zone: &str, plan: &Plan, outcomes: Option<&[ChangeOutcome]>, applied: bool, printer: &mut Printer) {
+    let done = |change: &Change, i: usize| {
+        !change.held
+            && (!applied || outcomes.and_then(|all| all.get(i)).is_some_and(|one| one.outcome == Outcome::Done))
+    };
+    let mut parts = Vec::new();
+    for (action, will, did) in [
+        (Action::Create, "to create", "created"),
+        (Action::Replace, "to replace", "replaced"),
+        (Action::Ttl, "TTL to change", "TTL changed"),
+        (Action::Delete, "to delete", "deleted"),
+        (Action::Adopt, "to adopt", "adopted"),
+        (Action::Remark, "to mark anew", "marked anew"),
+        (Action::Release, "to release", "released"),
+    ] {
+        let number = plan.changes.iter().enumerate().filter(|(i, c)| c.action == action && done(c, *i)).count();
+        if number > 0 {
+            parts.push(format!("{number} {}", if applied { did } else { will }));
+        }
+    }
+    let undone = plan.changes.len() - plan.changes.iter().enumerate().filter(|(i, c)| done(c, *i)).count();
+    let held = plan.changes.iter().filter(|change| change.held).count();
+    if held > 0 {
+        parts.push(format!("{held} held"));
+    }
+    if applied && undone > held {
+        parts.push(format!("{} not done", undone - held));
+    }
+    if !plan.conflicts.is_empty() {
+        parts.push(count(plan.conflicts.len(), "conflict"));
+    }
+    if !plan.orphans.is_empty() {
+        parts.push(count(plan.orphans.len(), "orphan"));
+    }
+    if parts.is_empty() {
+        parts.push("nothing to do".to_owned());
+    }
+    if plan.observe {
+        parts.push("only observed (mode: Observe)".to_owned());
+    }
+    let left: Vec<String> =
+        plan.skipped.iter().filter(|(_, n)| **n > 0).map(|(class, n)| format!("{n} {class}")).collect();
+    let left = if left.is_empty() { String::new() } else { format!("; left alone: {}", left.join(", ")) };
+    printer.line(&format!("{zone}: {}; {} ours{left}", parts.join(", "), plan.owned));
+}
+
+fn held(zone: &str, plan: &Plan, again: &Again<'_>, printer: &mut Printer) {
+    let Some(held) = &plan.held else { return };
+    printer.warn(&format!(
+        "zone {zone} (BrakeHeld): {} and {} of {} owned sets are held, the limit is {}; if they are meant: {} --release {}",
+        count(held.deletes, "delete"), count(held.replaces, "replace"), held.owned, held.limit, again.command, held.hash
+    ));
+}

@@ -1,0 +1,73 @@
+//! Finding the configuration, and the engines of its zones.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::printer::Printer;
+use crate::knot::Server;
+use crate::model::Name;
+use crate::source::config::DEFAULT_PATHS;
+use crate::source::{Config, ZoneSettings};
+use crate::zone::{Engine, EngineError, EngineOptions};
+
+/// The configuration that was named, or the first that is found. Errors are said here.
+pub fn configuration(named: Option<PathBuf>, printer: &mut Printer) -> Option<Config> {
+    let path = match named {
+        Some(path) => path,
+        None => match DEFAULT_PATHS.iter().map(Path::new).find(|path| path.exists()) {
+            Some(path) => path.to_owned(),
+            None => {
+                printer.error(&format!(
+                    "there is no configuration: neither {}; name one with -c FILE (config/knotwork.yaml is an example)",
+                    DEFAULT_PATHS.join(" nor ")
+                ));
+                return None;
+            }
+        },
+    };
+    match Config::load(&path) {
+        Ok(config) => {
+            for warning in &config.warnings {
+                printer.warn(warning);
+            }
+            Some(config)
+        }
+        Err(error) => {
+            for diagnostic in &error.0 {
+                printer.error(&diagnostic.to_string());
+            }
+            None
+        }
+    }
+}
+
+/// One zone with its engine.
+pub struct Seat {
+    /// What the configuration says.
+    pub settings: ZoneSettings,
+    /// The server's name.
+    pub server: String,
+    /// The engine.
+    pub engine: Engine,
+}
+
+/// An engine for each configured zone; a zone whose engine cannot be made is given as its error.
+pub fn seats(config: &Config, options: &EngineOptions) -> Vec<Result<Seat, (Name, EngineError)>> {
+    let mut seats = Vec::new();
+    for settings in &config.servers {
+        let server = Arc::new(Server::new(settings.server.clone()));
+        for zone in &settings.zones {
+            let mut options = options.clone();
+            if options.release.is_none() {
+                options.release = zone.release.clone();
+            }
+            let engine = Engine::new(Arc::clone(&server), zone.rules.clone(), options);
+            seats.push(
+                engine
+                    .map(|engine| Seat { settings: zone.clone(), server: server.name().to_owned(), engine })
+                    .map_err(|error| (zone.rules.zone.clone(), error)),
+            );
+        }
+    }
+    seats
+}

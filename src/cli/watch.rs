@@ -1,0 +1,367 @@
+//! `apply --watch`: stays, and follows edits of the files and drift of the zones until it is stopped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Apply, Source};
+use super::exit::Exit;
+use super::pass::is_reverse;
+use super::printer::Printer;
+use super::{records, render, site};
+use crate::metrics::{self, Health, Snapshot};
+use crate::model::{Claims, Name, SourceHealth};
+use crate::source::{Config, Input, Loaded, fingerprint};
+use crate::zone::{EngineOptions, Outcome, Role, ZoneStatus, worker};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// Deletes need two scans this far apart that agree.
+const AGREE: Duration = Duration::from_secs(5);
+
+/// `knotwork apply --watch`.
+pub async fn watch(args: &Apply, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
+    let Some(config) = site::configuration(config, printer) else { return Exit::Error };
+    let stop = CancellationToken::new();
+    let signals = stop.clone();
+    tokio::spawn(async move {
+        stopped().await;
+        signals.cancel();
+    });
+    Resident::new(args.clone(), config).run(stop, printer).await
+}
+
+/// Ends with SIGINT or SIGTERM.
+pub async fn stopped() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(_) => return std::future::pending().await,
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+struct Seat {
+    claims: watch::Sender<Arc<Claims>>,
+    status: watch::Receiver<Arc<ZoneStatus>>,
+    task: JoinHandle<()>,
+    cancel: CancellationToken,
+}
+
+/// What was last said of a zone, so that only what is new is said.
+#[derive(Default)]
+struct Said {
+    error: Option<String>,
+    conflicts: Vec<String>,
+    held: Option<String>,
+    failed: Vec<String>,
+    orphans: usize,
+}
+
+/// The numbers that the endpoints and the text file give.
+#[derive(Default)]
+struct Board {
+    statuses: std::sync::Mutex<BTreeMap<Name, watch::Receiver<Arc<ZoneStatus>>>>,
+    source: std::sync::Mutex<(usize, usize)>,
+}
+
+impl Health for Board {
+    fn snapshot(&self) -> Snapshot {
+        let statuses: Vec<Arc<ZoneStatus>> = match self.statuses.lock() {
+            Ok(all) => all.values().map(|status| Arc::clone(&status.borrow())).collect(),
+            Err(_) => Vec::new(),
+        };
+        let mut snapshot = Snapshot::of_status(statuses.iter().map(Arc::as_ref));
+        if let Ok(source) = self.source.lock() {
+            (snapshot.refused_objects, snapshot.broken_documents) = *source;
+        }
+        snapshot
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        let Ok(all) = self.statuses.lock() else { return vec!["all".to_owned()] };
+        all.values()
+            .filter(|status| status.borrow().last_view_at.is_none())
+            .map(|status| status.borrow().zone.to_relaxed())
+            .collect()
+    }
+}
+
+/// The files as they were last read.
+struct Scan {
+    loaded: Loaded,
+    at: Instant,
+    /// Whether a later scan agreed, so that deletes may follow from it.
+    agreed: bool,
+}
+
+/// The whole of a resident run.
+pub struct Resident {
+    args: Apply,
+    config: Config,
+    seats: BTreeMap<Name, Seat>,
+    said: HashMap<Name, Said>,
+    board: Arc<Board>,
+}
+
+impl Resident {
+    /// A run that has not begun.
+    pub fn new(args: Apply, config: Config) -> Resident {
+        Resident { args, config, seats: BTreeMap::new(), said: HashMap::new(), board: Arc::default() }
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(mut self, stop: CancellationToken, printer: &mut Printer) -> Exit {
+        if let Some(listen) = self.args.listen {
+            match metrics::serve(listen, self.board.clone(), stop.clone()).await {
+                Ok(address) => printer.line(&format!("metrics at http://{address}/metrics")),
+                Err(error) => {
+                    printer.error(&format!("--listen {listen}: {error}"));
+                    return Exit::Error;
+                }
+            }
+        }
+        self.start_workers(None);
+        let mut config_print = self.config_print();
+        let mut refused_print = None;
+        let inputs: Vec<Input> = self.args.source.inputs.iter().map(|text| Input::parse(text)).collect();
+        let mut print = fingerprint(&inputs);
+        let mut scan = self.scan(None, printer).await;
+        printer.line(&format!(
+            "watching {} for {}",
+            self.args.source.inputs.join(", "),
+            super::words::count(self.seats.len(), "zone")
+        ));
+        printer.flush();
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                _ = tick.tick() => {}
+            }
+            let now = self.config_print();
+            if now != config_print && Some(now) != refused_print {
+                match self.reload(printer).await {
+                    Ok(()) => {
+                        (config_print, refused_print) = (now, None);
+                        scan = self.scan(Some(scan), printer).await;
+                    }
+                    // The old one stays in force; the same bad one is complained about once.
+                    Err(()) => refused_print = Some(now),
+                }
+            }
+            let seen = fingerprint(&inputs);
+            let due = !scan.agreed && scan.at.elapsed() >= AGREE;
+            if seen != print || due {
+                print = seen;
+                scan = self.scan(Some(scan), printer).await;
+            }
+            self.tell(printer);
+            self.write_metrics(printer);
+        }
+        self.stop_workers().await;
+        self.tell(printer);
+        self.write_metrics(printer);
+        printer.line("stopped; the zones stay as they are");
+        Exit::Done
+    }
+
+    fn options(&self) -> EngineOptions {
+        EngineOptions { role: Role::Resident, release: self.args.release.clone(), ..EngineOptions::default() }
+    }
+
+    /// Starts a worker for each zone; `only`: for these.
+    fn start_workers(&mut self, only: Option<&[Name]>) {
+        for seat in site::seats(&self.config, &self.options()) {
+            let Ok(seat) = seat else { continue };
+            let zone = seat.engine.zone().clone();
+            if only.is_some_and(|only| !only.contains(&zone)) {
+                continue;
+            }
+            // Until the files were read nobody may conclude anything from their absence.
+            let unread = Claims {
+                health: SourceHealth::Incomplete(vec!["the files were not read yet".to_owned()]),
+                ..Claims::default()
+            };
+            let (claims, feed) = watch::channel(Arc::new(unread));
+            let (tell, status) = watch::channel(Arc::new(ZoneStatus::new(&seat.engine)));
+            let cancel = CancellationToken::new();
+            let options =
+                worker::WorkerOptions { poll_idle: seat.settings.check_interval, ..worker::WorkerOptions::default() };
+            let task = tokio::spawn(worker::run(seat.engine, feed, tell, cancel.clone(), options));
+            if let Ok(mut board) = self.board.statuses.lock() {
+                board.insert(zone.clone(), status.clone());
+            }
+            self.seats.insert(zone, Seat { claims, status, task, cancel });
+        }
+    }
+
+    async fn stop_workers(&mut self) {
+        for seat in self.seats.values() {
+            seat.cancel.cancel();
+        }
+        for (_, seat) in std::mem::take(&mut self.seats) {
+            // A worker ends its apply within its grace; one that does not is left behind.
+            let _ = tokio::time::timeout(Duration::from_secs(10), seat.task).await;
+        }
+        if let Ok(mut board) = self.board.statuses.lock() {
+            board.clear();
+        }
+    }
+
+    /// Changes with the content of the configuration and its keys.
+    fn config_print(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hasher = DefaultHasher::new();
+        for file in &self.config.files {
+            std::fs::read(file).ok().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    async fn reload(&mut self, printer: &mut Printer) -> Result<(), ()> {
+        let path = self.config.path.clone();
+        match Config::load(&path) {
+            Ok(config) => {
+                // A release counts only for what was held before it was written down.
+                let held: Vec<String> = self
+                    .seats
+                    .values()
+                    .filter_map(|seat| seat.status.borrow().plan.as_ref()?.held.as_ref().map(|held| held.hash.clone()))
+                    .collect();
+                self.config = config;
+                for server in &mut self.config.servers {
+                    for zone in &mut server.zones {
+                        zone.release = zone.release.take().filter(|hash| held.contains(hash));
+                    }
+                }
+                printer.line(&format!("{} was read again", path.display()));
+                self.stop_workers().await;
+                self.start_workers(None);
+                Ok(())
+            }
+            Err(error) => {
+                for diagnostic in &error.0 {
+                    printer.error(&diagnostic.to_string());
+                }
+                printer.warn(&format!("{} is refused; the version before it stays in force", path.display()));
+                Err(())
+            }
+        }
+    }
+
+    /// Reads the files and feeds the workers.
+    async fn scan(&mut self, before: Option<Scan>, printer: &mut Printer) -> Scan {
+        let (source, config) = (self.args.source.clone(), self.config.clone());
+        let mut loaded = tokio::task::spawn_blocking(move || read(&source, &config)).await.unwrap_or_default();
+        let same = before.as_ref().is_some_and(|scan| scan.loaded.content == loaded.content);
+        // Two looks that agree, or what is gone from a half-written file would be deleted.
+        let (at, agreed) = match &before {
+            Some(scan) if same => (scan.at, scan.agreed || scan.at.elapsed() >= AGREE),
+            _ => (Instant::now(), false),
+        };
+        if !same {
+            render::source(&loaded, self.args.source.allow_empty, printer);
+        }
+        if let Ok(mut numbers) = self.board.source.lock() {
+            *numbers = (loaded.refusals.len(), loaded.broken.len());
+        }
+        records::guard_empty(&mut loaded, self.args.source.allow_empty);
+        let claims = std::mem::take(&mut loaded.claims);
+        for (zone, mut claims) in claims {
+            let Some(seat) = self.seats.get(&zone) else { continue };
+            if !agreed && claims.health == SourceHealth::Complete {
+                let why = "deletes wait until a second look at the files agrees".to_owned();
+                claims.health = SourceHealth::Incomplete(vec![why]);
+            }
+            let _ = seat.claims.send(Arc::new(claims));
+        }
+        Scan { loaded, at, agreed }
+    }
+
+    /// Says what is new.
+    fn tell(&mut self, printer: &mut Printer) {
+        let mut zones: Vec<&Name> = self.seats.keys().collect();
+        zones.sort_by_key(|zone| (is_reverse(zone), (*zone).clone()));
+        for zone in zones {
+            let status = Arc::clone(&self.seats[zone].status.borrow());
+            let said = self.said.entry(zone.clone()).or_default();
+            said.tell(&status, printer);
+        }
+        printer.flush();
+    }
+
+    fn write_metrics(&self, printer: &mut Printer) {
+        if let Some(path) = &self.args.metrics_file
+            && let Err(error) = metrics::write_file(path, &self.board.snapshot())
+        {
+            printer.error(&format!("the metrics file {}: {error}", path.display()));
+        }
+    }
+}
+
+fn read(source: &Source, config: &Config) -> Loaded {
+    records::read(source, config)
+}
+
+impl Said {
+    fn tell(&mut self, status: &ZoneStatus, printer: &mut Printer) {
+        let zone = status.zone.to_relaxed();
+        let error = status.error.as_ref().map(|error| format!("({}) {}", error.reason, error.message));
+        if error != self.error {
+            match &error {
+                Some(error) => printer.error(&format!("zone {zone} {error}")),
+                None => printer.line(&format!("zone {zone}: well again, serial {}", status.serial.unwrap_or(0))),
+            }
+            self.error = error;
+        }
+        let failed: Vec<String> = status
+            .failed
+            .iter()
+            .filter(|one| !matches!(one.outcome, Outcome::Done | Outcome::Held))
+            .map(|one| format!("zone {zone}: {} {} ({}): {}", one.name, one.rtype, one.reason, one.message))
+            .collect();
+        for line in failed.iter().filter(|line| !self.failed.contains(line)) {
+            printer.warn(line);
+        }
+        self.failed = failed;
+        let Some(plan) = &status.plan else { return };
+        let conflicts: Vec<String> = plan
+            .conflicts
+            .iter()
+            .map(|conflict| {
+                format!(
+                    "zone {zone}: {} {} {} {}: {}",
+                    conflict.name, conflict.rtype, conflict.reason, conflict.owner, conflict.message
+                )
+            })
+            .collect();
+        for line in conflicts.iter().filter(|line| !self.conflicts.contains(line)) {
+            printer.warn(line);
+        }
+        self.conflicts = conflicts;
+        if plan.orphans.len() != self.orphans {
+            self.orphans = plan.orphans.len();
+            printer.line(&format!("zone {zone}: {}", super::words::count(self.orphans, "orphan")));
+        }
+        let held = plan.held.as_ref().map(|held| held.hash.clone());
+        if held != self.held {
+            if let Some(held) = &plan.held {
+                printer.warn(&format!(
+                    "zone {zone} (BrakeHeld): {} deletes and {} replaces of {} owned sets are held; if they are meant: set `release: {}` at the zone in the configuration",
+                    held.deletes, held.replaces, held.owned, held.hash
+                ));
+            }
+            self.held = held;
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Small phrases that several commands share.
+
+use crate::model::{RrSet, RrType, rdata};
+
+/// Most values shown in a line for people.
+const SHOWN: usize = 6;
+
+/// The values of a set, joined; long lists are cut with their count.
+pub fn values(rtype: RrType, set: &RrSet) -> String {
+    let mut text = String::new();
+    for (i, value) in set.values.iter().take(SHOWN).enumerate() {
+        if i > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&shorten(&rdata::to_text(rtype, value)));
+    }
+    if set.len() > SHOWN {
+        text.push_str(&format!(" (+{})", set.len() - SHOWN));
+    }
+    text
+}
+
+/// All values in presentation form.
+pub fn all_values(rtype: RrType, set: &RrSet) -> Vec<String> {
+    set.values.iter().map(|value| rdata::to_text(rtype, value)).collect()
+}
+
+fn shorten(text: &str) -> String {
+    const MOST: usize = 100;
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(MOST).collect();
+    format!("{head}…")
+}
+
+/// `1 set`, `2 sets`.
+pub fn count(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
