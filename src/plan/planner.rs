@@ -35,7 +35,7 @@ impl Default for PlanOptions<'_> {
 pub struct Dirty {
     /// Names that a change of the zone touched.
     pub zone: Vec<Name>,
-    /// Names whose claims were added, removed or edited.
+    /// Names whose claims were added, removed or edited, or are made by an object whose state changed.
     pub claims: Vec<Name>,
     /// The state of some object, the health of the source or `prune` changed.
     pub objects: bool,
@@ -133,8 +133,11 @@ impl Planner {
                 let below = claims.sets.range(name.clone()..).take_while(|(other, _)| other.is_at_or_below(name));
                 todo.extend(below.map(|(other, _)| other.clone()));
             }
-            if name.first_label() == Some(self.rules.label.as_bytes()) {
-                todo.extend(name.parent());
+            if let (Some(parent), true) = (name.parent(), name.first_label() == Some(self.rules.label.as_bytes())) {
+                // DNAMEs right below have their markers here, too.
+                let below = self.tops.range(parent.clone()..).take_while(|top| top.is_at_or_below(&parent));
+                todo.extend(below.filter(|top| top.parent().as_ref() == Some(&parent)).cloned());
+                todo.insert(parent);
             }
             self.add_tops_above(name, &mut todo);
             todo.insert(name.clone());

@@ -6,6 +6,7 @@ mod basics;
 mod braking;
 mod contests;
 mod neighbours;
+mod properties;
 mod tree;
 
 use std::collections::HashMap;
