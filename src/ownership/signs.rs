@@ -8,7 +8,7 @@ use crate::model::{Name, RrType};
 use crate::view::View;
 
 /// Which sets at a name a sign speaks of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// One type.
     Type(RrType),
@@ -30,7 +30,7 @@ impl Scope {
 }
 
 /// Another writer's mark on a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sign {
     /// Whose.
     pub writer: Writer,
@@ -241,8 +241,8 @@ impl SignIndex {
             marked.push(name.clone());
         }
         let signs = self.by_name.entry(name).or_default();
-        if !signs.contains(&sign) {
-            signs.push(sign);
+        if let Err(place) = signs.binary_search(&sign) {
+            signs.insert(place, sign);
         }
     }
 }

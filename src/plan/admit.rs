@@ -67,6 +67,12 @@ impl<'a> Desk<'a, '_> {
             }
             (false, Some(live)) => {
                 self.may_adopt(rtype, lead, &wish.set, live)?;
+                let hidden = rtype != RrType::DNAME && self.facts.set(RrType::DNAME).is_some();
+                if hidden || self.ctx.classes.signs().dname_above(name).is_some() {
+                    let words =
+                        "a DNAME stands at or above the name, and the marker would be below it; remove it first";
+                    return Err(incompatible(words.to_owned()));
+                }
                 let taken = self.takeable(rtype, claimed)?;
                 let same = live.same(&wish.set, rtype);
                 let mut change = steps::change(Action::Adopt, name, rtype, source);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::ownership::{Classifier, Marker, MarkerText, Writer, holds_our_markers};
+use crate::ownership::{AdoptFrom, Classifier, Marker, MarkerText, Writer, holds_our_markers};
 
 /// Something that happens.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ enum Event {
         state: Option<ObjectState>,
     },
     Prune(bool),
+    /// The configuration lets us take over other tools' marks, or not.
+    Inherit(bool),
     Complete(bool),
     /// Another writer puts a set, or takes it away.
     Foreign {
@@ -99,6 +101,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (object, select(STATES)).prop_map(|(object, state)| Event::State { object, state }),
         1 => any::<bool>().prop_map(Event::Prune),
         1 => any::<bool>().prop_map(Event::Complete),
+        1 => any::<bool>().prop_map(Event::Inherit),
         3 => (select(FOREIGN), any::<bool>()).prop_map(|(line, add)| Event::Foreign { line, add }),
         4 => (
             any::<u32>(),
@@ -152,9 +155,16 @@ fn send(world: &mut World, plan: &Plan, unit: &Unit) {
             .map(|index| &plan.changes[*index])
             .any(|change| change.action == Action::Adopt && change.name == *name && change.rtype == rtype)
     };
+    // Marks that the configuration lets us take go with the change that takes them.
+    let inherits = !world.rules.adopt_from.is_empty();
+    let taken = |name: &Name| {
+        let removed = |edit: &Edit| matches!(edit, Edit::Remove(at, RrType::TXT, _) if at == name);
+        inherits && unit.edits.iter().any(removed)
+    };
     let gone: Vec<_> = neighbours(world, &before)
         .into_iter()
         .filter(|(name, rtype, _)| !adopted(name, *rtype))
+        .filter(|(name, rtype, _)| *rtype != RrType::TXT || !taken(name))
         .filter(|(name, rtype, set)| {
             let now = world.view.get(name, *rtype);
             // Notes beside markers stay; the markers between them are ours to change.
@@ -228,6 +238,16 @@ fn step(world: World, event: &Event) -> World {
             world.claims.prune = *prune;
             world
         }
+        Event::Inherit(take) => {
+            let mut world = world;
+            let from = [
+                AdoptFrom::Nix { managed_by: "routy".into() },
+                AdoptFrom::Knotwork { owner: "lab".into() },
+                AdoptFrom::ExternalDns { owner: "default".into() },
+            ];
+            world.rules.adopt_from = if *take { from.to_vec() } else { Vec::new() };
+            world
+        }
         Event::Complete(true) => world.complete(),
         Event::Complete(false) => world.incomplete(),
         Event::Foreign { line, add } => {
@@ -295,6 +315,10 @@ fn run(events: &[Event]) -> World {
     for event in events {
         let before = world.clone();
         world = step(world, event);
+        if matches!(event, Event::Inherit(_)) {
+            planner = Planner::new(world.rules.clone());
+            planner.full(&world.claims, &world.view, &options);
+        }
         planner.replan(&world.claims, &world.view, &difference(&before, &world), &options);
         same_plan(&planner.plan(&world.claims, &world.view, &options), &world.plan());
     }
@@ -302,7 +326,7 @@ fn run(events: &[Event]) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// However the world came to be, whatever part of plans was sent and whoever meddled: no neighbour is harmed, deletes
     /// have provenance, planning again by names equals planning anew, and at the end plans lead to an empty one.
