@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use knotwork::model::{AdoptPolicy, Claim, Claims, DeletionPolicy, ObjectId, ObjectState, RrSet, RrType};
-use knotwork::ownership::ZoneRules;
+use knotwork::ownership::{Fence, ZoneRules};
 use knotwork::plan::{Action, Edit};
 use knotwork::zone::worker::{self, WorkerOptions};
 use knotwork::zone::{Engine, EngineOptions, Role, ZoneStatus};
@@ -146,5 +146,37 @@ async fn a_server_that_comes_back_is_brought_up_to_date() {
     assert_eq!(status.error.as_ref().unwrap().reason, "ServerUnreachable");
     tokio::task::block_in_place(|| knot.resume());
     running.until("published again", |s| s.settled && s.error.is_none() && s.sets.get("ours") == Some(&2)).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_holder_puts_a_removed_fence_back_above_its_epoch() {
+    let Some(program) = parts::need("knot") else { return };
+    let knot = Knot::start(&program);
+    let running = Running::start(knot.addr, rules("one"), claims(&[("a.internal", [10, 0, 0, 1])]));
+    running.until("published", |s| s.settled && s.counters.changes.contains_key("create")).await;
+
+    let fence = n("home._knotwork.internal");
+    let read = async || {
+        let server = server_with(vec![knot.addr], key(KEYS[1].0, KEYS[1].1));
+        let mut engine = Engine::new(server, rules("reader"), EngineOptions::default()).unwrap();
+        engine.refresh().await.unwrap();
+        engine.view().unwrap().get(&fence, RrType::TXT).map(|set| set.values[0].clone())
+    };
+    let epoch = |rdata: &[u8]| Fence::parse_rdata(rdata).unwrap().epoch;
+    let before = read().await.unwrap();
+    vandal(knot.addr, vec![Edit::Remove(fence.clone(), RrType::TXT, before.clone())]).await;
+    let after = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            if let Some(after) = read().await {
+                return after;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(epoch(&after.await.unwrap()) > epoch(&before));
+    // And it goes on writing.
+    running.claims.send(claims(&[("a.internal", [10, 0, 0, 1]), ("b.internal", [10, 0, 0, 2])])).unwrap();
+    running.until("published", |s| s.settled && s.sets.get("ours") == Some(&2)).await;
     running.stop().await;
 }
