@@ -146,6 +146,12 @@ async fn a_server_that_comes_back_is_brought_up_to_date() {
     assert_eq!(status.error.as_ref().unwrap().reason, "ServerUnreachable");
     tokio::task::block_in_place(|| knot.resume());
     running.until("published again", |s| s.settled && s.error.is_none() && s.sets.get("ours") == Some(&2)).await;
+
+    // Gone and back with nothing changed: all is well again.
+    knot.terminate();
+    running.until("failing", |s| s.error.is_some()).await;
+    tokio::task::block_in_place(|| knot.resume());
+    running.until("well again", |s| s.settled && s.error.is_none()).await;
     running.stop().await;
 }
 

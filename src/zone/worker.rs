@@ -149,6 +149,8 @@ impl Worker {
                 self.poll_wait()
             }
             Err(error) => {
+                // Once it works again the status is made anew, though nothing may have changed in the zone.
+                self.dirty = true;
                 let (reason, message) = (error.reason(), error.to_string());
                 // The same trouble again is no news.
                 let news = self.status.borrow().error.as_ref().is_none_or(|old| old.message != message);
