@@ -94,7 +94,7 @@ async fn a_refused_type_leaves_the_rest_unharmed() {
     let report = apply(&mut engine, changes).await;
     assert_eq!((report.count(Outcome::Done), report.count(Outcome::Refused)), (1000, 3), "{:?}", report.stopped);
     for outcome in report.outcomes.iter().filter(|one| one.outcome == Outcome::Refused) {
-        assert_eq!((outcome.rtype, outcome.reason), (RrType::MX, "NotAuthorised"), "{}", outcome.message);
+        assert_eq!((outcome.rtype, outcome.reason), (RrType::MX, "UpdateRefused"), "{}", outcome.message);
         assert!(outcome.message.contains("internal"), "{}", outcome.message);
     }
     assert!(report.updates_sent < 20, "{}", report.updates_sent);
@@ -123,14 +123,14 @@ async fn rights_and_keys(program: &parts::Program) {
     reader.refresh().await.unwrap();
     let report = apply(&mut reader, many(2000)).await;
     let stopped = report.stopped.clone().expect("stopped");
-    assert_eq!(stopped.reason(), "NotAuthorised", "{stopped}");
+    assert_eq!(stopped.reason(), "UpdateRefused", "{stopped}");
     assert_eq!(report.count(Outcome::Refused), 2000);
     assert!(report.updates_sent < 40, "{}", report.updates_sent);
 
     // May update, may not transfer.
     let mut writer = engine(server_with(vec![knot.addr], key(KEYS[1].0, KEYS[1].1)), "one", Role::OneShot);
     let error = writer.refresh().await.unwrap_err();
-    assert_eq!(error.reason(), "NotAuthorised", "{error}");
+    assert_eq!(error.reason(), "TransferRefused", "{error}");
     assert!(error.to_string().contains(&knot.addr.to_string()), "{error}");
 
     let wrong_secret = key(KEYS[0].0, KEYS[1].1);

@@ -48,17 +48,14 @@ fn outcome_word(outcome: Outcome) -> &'static str {
 
 fn zone(result: &ZoneResult) -> Value {
     let name = result.zone.to_string();
-    let stopped = result.report.as_ref().and_then(|report| report.stopped.as_ref());
-    let error = result.error.as_ref().or(stopped).map(error_value);
+    let error = result.error.as_ref().map(error_value);
     let Some(plan) = &result.plan else {
         return json!({"zone": name, "serial": null, "held": null, "changes": [], "conflicts": [], "orphans": [], "skipped": {}, "error": error});
     };
-    let outcomes = result.report.as_ref().map(|report| report.outcomes.as_slice());
     let changes: Vec<Value> = plan
         .changes
         .iter()
-        .enumerate()
-        .map(|(i, change)| {
+        .map(|change| {
             let ttl = change.new.as_ref().or(change.old.as_ref()).map(|set| set.ttl);
             let mut value = json!({
                 "action": change.action.word(),
@@ -73,7 +70,7 @@ fn zone(result: &ZoneResult) -> Value {
             if let Some(note) = &change.note {
                 value["note"] = json!(note);
             }
-            if let Some(outcome) = outcomes.and_then(|all| all.get(i)) {
+            if let Some(outcome) = result.applied.as_ref().and_then(|applied| applied.of(change)) {
                 add_outcome(&mut value, outcome);
             }
             value
@@ -101,7 +98,7 @@ fn zone(result: &ZoneResult) -> Value {
     let held = plan.held.as_ref().map(|held| {
         json!({"hash": held.hash, "deletes": held.deletes, "replaces": held.replaces, "owned": held.owned, "limit": held.limit})
     });
-    let serial = result.report.as_ref().and_then(|report| report.serial).unwrap_or(plan.serial);
+    let serial = result.applied.as_ref().and_then(|applied| applied.serial).unwrap_or(plan.serial);
     let refused = plan.refused.as_ref().map(|refused| json!({"reason": refused.reason, "message": refused.message}));
     json!({
         "zone": name, "serial": serial, "held": held, "changes": changes, "conflicts": conflicts, "orphans": orphans,

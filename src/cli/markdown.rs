@@ -7,7 +7,7 @@ use crate::plan::Action;
 /// One zone.
 pub fn zone(result: &ZoneResult) -> String {
     let mut out = format!("### Zone `{}`\n\n", result.zone.to_relaxed());
-    for error in result.error.iter().chain(result.report.as_ref().and_then(|report| report.stopped.as_ref())) {
+    if let Some(error) = &result.error {
         out.push_str(&format!("**{}**: {}\n\n", error.reason(), cell(&error.to_string())));
     }
     let Some(plan) = &result.plan else { return out };

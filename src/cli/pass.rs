@@ -6,51 +6,72 @@ use std::sync::Arc;
 use super::exit::Exit;
 use super::site::{Seat, seats};
 use crate::model::{Claims, Name, ObjectId, RrType};
-use crate::plan::Plan;
+use crate::plan::{Change, Plan};
 use crate::source::{Config, Loaded};
 use crate::view::View;
-use crate::zone::{DhcidNames, Engine, EngineError, EngineOptions, Outcome, Report};
+use crate::zone::{ChangeOutcome, DhcidNames, Engine, EngineError, EngineOptions, Outcome};
 
 /// What a pass came to for one zone.
 pub struct ZoneResult {
     /// The zone.
     pub zone: Name,
-    /// Its plan; `None` when there was none to make.
+    /// Its plan as it was before anything was sent, with what is left after it; `None` when there was none to make.
     pub plan: Option<Plan>,
-    /// What applying came to.
-    pub report: Option<Report>,
+    /// What applying came to; `None` when nothing was applied.
+    pub applied: Option<Applied>,
     /// What stopped it.
     pub error: Option<EngineError>,
 }
 
+/// What applying came to.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// The last outcome of each set.
+    pub outcomes: HashMap<(Name, RrType), ChangeOutcome>,
+    /// The serial at which it was read back.
+    pub serial: Option<u32>,
+    /// UPDATE messages sent.
+    pub updates: u64,
+}
+
+impl Applied {
+    /// How one change of the plan ended.
+    pub fn of(&self, change: &Change) -> Option<&ChangeOutcome> {
+        self.outcomes.get(&(change.name.clone(), change.rtype))
+    }
+}
+
 impl ZoneResult {
-    /// How this zone ends a plan (`applied` false) or an apply.
-    pub fn exit(&self, applied: bool) -> Exit {
-        let mut exit = match &self.error {
-            Some(error) => error_exit(error),
-            None => Exit::Done,
+    /// Before anything was sent.
+    fn planned(zone: Name, plan: Result<Plan, EngineError>) -> ZoneResult {
+        let (plan, error) = match plan {
+            Ok(plan) => (Some(plan), None),
+            Err(error) => (None, Some(error)),
         };
+        ZoneResult { zone, plan, applied: None, error }
+    }
+
+    /// How this zone ends a plan (`apply` false) or an apply.
+    pub fn exit(&self, apply: bool) -> Exit {
+        let mut exit = self.error.as_ref().map_or(Exit::Done, error_exit);
         if let Some(plan) = &self.plan {
             if !plan.conflicts.is_empty() || plan.held.is_some() || plan.refused.is_some() {
                 exit = exit.and(Exit::Left);
             }
-            if !applied && !plan.is_settled() {
+            if !apply && !plan.is_settled() {
                 exit = exit.and(Exit::Pending);
             }
+            if apply && plan.observe && !plan.is_settled() {
+                exit = exit.and(Exit::Left);
+            }
         }
-        if let Some(report) = &self.report {
-            if let Some(stopped) = &report.stopped {
-                exit = exit.and(error_exit(stopped));
-            }
-            for outcome in &report.outcomes {
-                exit = exit.and(match outcome.outcome {
-                    Outcome::Done => Exit::Done,
-                    Outcome::Conflict | Outcome::Refused | Outcome::Held => Exit::Left,
-                    // Something stopped it; what it was has been counted, but it is not done.
-                    Outcome::Waiting => Exit::Left,
-                    Outcome::Lost | Outcome::Unconfirmed => Exit::Error,
-                });
-            }
+        for outcome in self.applied.iter().flat_map(|applied| applied.outcomes.values()) {
+            exit = exit.and(match outcome.outcome {
+                Outcome::Done => Exit::Done,
+                // What was not sent says so by the error that stopped the run.
+                Outcome::Conflict | Outcome::Refused | Outcome::Held | Outcome::Waiting => Exit::Left,
+                Outcome::Lost | Outcome::Unconfirmed => Exit::Error,
+            });
         }
         exit
     }
@@ -134,22 +155,19 @@ impl Pass {
             let mut own = claims.remove(&zone).unwrap_or_default();
             withdraw(&mut own, &losing);
             seat.engine.set_claims(Arc::new(own));
-            let (plan, error) = match error.take() {
-                Some(error) => (None, Some(error)),
-                None => match seat.engine.plan() {
-                    Ok(plan) => (Some(plan), None),
-                    Err(error) => (None, Some(error)),
-                },
+            let plan = match error.take() {
+                Some(error) => Err(error),
+                None => seat.engine.plan(),
             };
-            if let Some(plan) = &plan {
+            if let Ok(plan) = &plan {
                 for conflict in plan.conflicts.iter().filter(|c| matches!(c.rtype, RrType::A | RrType::AAAA)) {
                     losing.extend(conflict.source.clone().map(|object| (object, conflict.name.clone())));
                 }
             }
-            results.push(ZoneResult { zone, plan, report: None, error });
+            results.push(ZoneResult::planned(zone, plan));
         }
         for (zone, error) in self.failed.drain(..) {
-            results.push(ZoneResult { zone, plan: None, report: None, error: Some(error) });
+            results.push(ZoneResult::planned(zone, Err(error)));
         }
         results.sort_by(|a, b| a.zone.cmp(&b.zone));
         results
@@ -169,8 +187,7 @@ impl Pass {
             match task.await {
                 Ok(result) => done.push(result),
                 Err(error) => {
-                    let error = EngineError::Internal(error.to_string());
-                    done.push(ZoneResult { zone: Name::root(), plan: None, report: None, error: Some(error) });
+                    done.push(ZoneResult::planned(Name::root(), Err(EngineError::Internal(error.to_string()))))
                 }
             }
         }
@@ -178,65 +195,28 @@ impl Pass {
     }
 }
 
-/// Most follow-up plans: a type that replaces another, names below a DNAME that went.
-const FOLLOW_UPS: usize = 4;
-
 async fn apply_zone(engine: Option<Engine>, mut result: ZoneResult) -> ZoneResult {
-    let (Some(mut engine), Some(mut plan)) = (engine, result.plan.take()) else { return result };
-    let mut total: Option<Report> = None;
-    let mut first: Option<Plan> = None;
-    for _ in 0..=FOLLOW_UPS {
-        if plan.is_settled() {
-            break;
-        }
-        let report = engine.apply(&plan, &|_| false).await;
-        let again = report.all_done() && (plan.deferred > 0 || has_followers(&plan));
-        let next = if again { Some(engine.plan()) } else { None };
-        total = Some(match total {
-            None => report,
-            Some(total) => merge_reports(total, report),
-        });
-        first = Some(match first {
-            None => plan,
-            Some(first) => merge_plans(first, plan),
-        });
-        plan = match next {
-            None => break,
-            Some(Ok(next)) => next,
-            Some(Err(error)) => {
-                result.error = Some(error);
-                break;
-            }
-        };
+    let (Some(mut engine), Some(plan)) = (engine, &mut result.plan) else { return result };
+    if plan.is_settled() || plan.observe {
+        return result;
     }
-    if first.is_none() {
-        first = engine.plan().ok();
+    let done = engine.converge(plan).await;
+    let outcomes = done.outcomes().into_iter().map(|one| ((one.name.clone(), one.rtype), one.clone())).collect();
+    result.applied = Some(Applied {
+        outcomes,
+        serial: done.serial(),
+        updates: done.reports.iter().map(|report| report.updates_sent).sum(),
+    });
+    if let Some(last) = done.last {
+        plan.conflicts = last.conflicts;
+        plan.orphans = last.orphans;
+        plan.held = last.held;
+        plan.waiting = last.waiting;
+        plan.owned = last.owned;
+        plan.skipped = last.skipped;
     }
-    result.plan = first;
-    result.report = total;
+    result.error = done.stopped;
     result
-}
-
-/// Whether some change waits for another one's answer.
-fn has_followers(plan: &Plan) -> bool {
-    plan.changes.iter().any(|change| change.after.is_some())
-}
-
-fn merge_plans(mut first: Plan, next: Plan) -> Plan {
-    first.changes.extend(next.changes);
-    first.conflicts = next.conflicts;
-    first.orphans = next.orphans;
-    first.held = next.held;
-    first
-}
-
-fn merge_reports(mut first: Report, next: Report) -> Report {
-    first.outcomes.extend(next.outcomes);
-    first.serial = next.serial.or(first.serial);
-    first.updates_sent += next.updates_sent;
-    first.bytes += next.bytes;
-    first.stopped = next.stopped;
-    first
 }
 
 fn dhcid_names(view: &View) -> Vec<Name> {

@@ -91,7 +91,7 @@ impl Run<'_> {
             .fold(source_exit(&loaded, self.source.allow_empty), |exit, result| exit.and(result.exit(self.apply)));
         self.show(&loaded, &results, printer);
         if let Some(path) = self.metrics_file
-            && let Err(error) = metrics::write_file(path, &Snapshot::of_run(&loaded, &results, self.apply))
+            && let Err(error) = metrics::write_file(path, &Snapshot::of_run(&loaded, &results))
         {
             printer.error(&format!("the metrics file {}: {error}", path.display()));
             return Exit::Error;
@@ -106,8 +106,7 @@ impl Run<'_> {
                 printer.line(&text);
                 // People who read JSON still want to see at once that something is wrong.
                 for result in results {
-                    let stopped = result.report.as_ref().and_then(|report| report.stopped.as_ref());
-                    for error in result.error.iter().chain(stopped) {
+                    if let Some(error) = &result.error {
                         printer.error(&format!("zone {} ({}): {error}", result.zone.to_relaxed(), error.reason()));
                     }
                 }

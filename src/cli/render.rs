@@ -1,6 +1,6 @@
 //! Plans and what became of them, as lines for people.
 
-use super::pass::ZoneResult;
+use super::pass::{Applied, ZoneResult};
 use super::printer::{Printer, Tone};
 use super::words::{count, values};
 use crate::plan::{Action, Change, Plan};
@@ -37,13 +37,13 @@ pub fn source(loaded: &Loaded, allow_empty: bool, printer: &mut Printer) {
 pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
     let zone = result.zone.to_relaxed();
     if let Some(plan) = &result.plan {
-        let outcomes = result.report.as_ref().map(|report| report.outcomes.as_slice());
+        let outcomes = result.applied.as_ref();
         let quiet = plan.changes.is_empty() && plan.conflicts.is_empty() && plan.orphans.is_empty();
         if !quiet {
             printer.line(&printer.paint(Tone::Bold, &format!("zone {zone} (serial {})", plan.serial)));
         }
-        for (i, change) in plan.changes.iter().enumerate() {
-            self::change(change, outcomes.and_then(|all| all.get(i)), printer);
+        for change in &plan.changes {
+            self::change(change, outcomes.and_then(|all| all.of(change)), printer);
         }
         for conflict in &plan.conflicts {
             let source = conflict.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
@@ -73,8 +73,7 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
         summary(&zone, plan, outcomes, again.applied, printer);
         held(&zone, plan, again, printer);
     }
-    let stopped = result.report.as_ref().and_then(|report| report.stopped.as_ref());
-    for error in result.error.iter().chain(stopped) {
+    if let Some(error) = &result.error {
         printer.error(&format!("zone {zone} ({}): {error}", error.reason()));
     }
 }
@@ -130,10 +129,10 @@ fn change(change: &Change, outcome: Option<&ChangeOutcome>, printer: &mut Printe
     printer.line(&format!("  {mark} {name} {rtype} {word} ({}): {}", outcome.reason, outcome.message));
 }
 
-fn summary(zone: &str, plan: &Plan, outcomes: Option<&[ChangeOutcome]>, applied: bool, printer: &mut Printer) {
-    let done = |change: &Change, i: usize| {
-        !change.held
-            && (!applied || outcomes.and_then(|all| all.get(i)).is_some_and(|one| one.outcome == Outcome::Done))
+fn summary(zone: &str, plan: &Plan, outcomes: Option<&Applied>, applied: bool, printer: &mut Printer) {
+    let done = |change: &&Change| {
+        let ended = || outcomes.and_then(|all| all.of(change)).is_some_and(|one| one.outcome == Outcome::Done);
+        !change.held && (!applied || ended())
     };
     let mut parts = Vec::new();
     for (action, will, did) in [
@@ -145,12 +144,12 @@ fn summary(zone: &str, plan: &Plan, outcomes: Option<&[ChangeOutcome]>, applied:
         (Action::Remark, "to mark anew", "marked anew"),
         (Action::Release, "to release", "released"),
     ] {
-        let number = plan.changes.iter().enumerate().filter(|(i, c)| c.action == action && done(c, *i)).count();
+        let number = plan.changes.iter().filter(|c| c.action == action).filter(done).count();
         if number > 0 {
             parts.push(format!("{number} {}", if applied { did } else { will }));
         }
     }
-    let undone = plan.changes.len() - plan.changes.iter().enumerate().filter(|(i, c)| done(c, *i)).count();
+    let undone = plan.changes.len() - plan.changes.iter().filter(done).count();
     let held = plan.changes.iter().filter(|change| change.held).count();
     if held > 0 {
         parts.push(format!("{held} held"));

@@ -64,7 +64,7 @@ fn now() -> f64 {
 
 impl Snapshot {
     /// Of a run that ends.
-    pub fn of_run(loaded: &Loaded, results: &[ZoneResult], applied: bool) -> Snapshot {
+    pub fn of_run(loaded: &Loaded, results: &[ZoneResult]) -> Snapshot {
         let mut snapshot = Snapshot {
             refused_objects: loaded.refusals.len(),
             broken_documents: loaded.broken.len(),
@@ -85,26 +85,15 @@ impl Snapshot {
                 numbers.orphans = plan.orphans.len();
                 numbers.held = plan.changes.iter().filter(|change| change.held).count();
             }
-            if let Some(report) = result.report.as_ref().filter(|_| applied) {
-                numbers.serial = report.serial.or(numbers.serial);
-                numbers.updates = report.updates_sent;
-                for outcome in &report.outcomes {
+            if let Some(applied) = &result.applied {
+                numbers.serial = applied.serial.or(numbers.serial);
+                numbers.updates = applied.updates;
+                for outcome in applied.outcomes.values() {
                     match outcome.outcome {
-                        Outcome::Done => {
-                            *numbers.changes.entry(outcome.action.word()).or_default() += 1;
-                            match outcome.action.word() {
-                                "create" | "adopt" => numbers.managed += 1,
-                                "delete" | "release" => numbers.managed = numbers.managed.saturating_sub(1),
-                                _ => {}
-                            }
-                        }
+                        Outcome::Done => *numbers.changes.entry(outcome.action.word()).or_default() += 1,
                         Outcome::Held => {}
                         _ => *numbers.errors.entry(outcome.reason).or_default() += 1,
                     }
-                }
-                if let Some(stopped) = &report.stopped {
-                    numbers.success = false;
-                    *numbers.errors.entry(stopped.reason()).or_default() += 1;
                 }
             }
             snapshot.zones.insert(result.zone.to_relaxed(), numbers);
