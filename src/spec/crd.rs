@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::record::{GROUP, KIND, VERSION};
-use super::values::MAX_VALUES;
+use super::values::{MAX_OTHER, MAX_VALUES};
 
 /// The CRD as YAML, as `knotwork crds` prints it and `crds/` has it.
 pub fn yaml() -> String {
@@ -98,8 +98,7 @@ fn of(description: &str, parts: Value) -> Value {
         .filter(|key| !optional.contains(&key.as_str()))
         .collect();
     let required = json!(required);
-    // Long lists of objects with long strings would make rules over them too dear.
-    json!({"type": "array", "description": description, "x-kubernetes-list-type": "atomic", "maxItems": 256,
+    json!({"type": "array", "description": description, "x-kubernetes-list-type": "atomic", "maxItems": MAX_VALUES,
         "items": {"type": "object", "required": required, "properties": parts}})
 }
 
@@ -118,15 +117,16 @@ const RECORD_FIELDS: &[&str] = &[
 ];
 
 fn spec() -> Value {
-    let none_but = |own: &str| {
-        RECORD_FIELDS
-            .iter()
-            .filter(|field| **field != own)
-            .map(|field| format!("!has(self.{field})"))
-            .collect::<Vec<_>>()
-            .join(" && ")
+    // An empty list declares nothing, like a missing one: templates leave such behind.
+    let given = |field: &str| match field {
+        "cname" | "dname" => format!("has(self.{field})"),
+        _ => format!("(has(self.{field}) && size(self.{field}) > 0)"),
     };
-    let any = RECORD_FIELDS.iter().map(|field| format!("has(self.{field})")).collect::<Vec<_>>().join(" || ");
+    let none_but = |own: &str| {
+        let others = RECORD_FIELDS.iter().filter(|field| **field != own);
+        others.map(|field| format!("!{}", given(field))).collect::<Vec<_>>().join(" && ")
+    };
+    let any = RECORD_FIELDS.iter().map(|field| given(field)).collect::<Vec<_>>().join(" || ");
     let host = "a domain name; absolute";
     let mut address4 = text("an IPv4 address", 15);
     address4["x-kubernetes-validations"] =
@@ -134,8 +134,9 @@ fn spec() -> Value {
     let mut address6 = text("an IPv6 address", 45);
     address6["x-kubernetes-validations"] =
         json!([rule("isIP(self) && ip(self).family() == 6", "not an IPv6 address (such as fd00::1)", "")]);
-    let other_rdata =
+    let mut other_rdata =
         atomic("One value a line, in zone-file form; \\# 3 010203 for unknown types (RFC 3597).", text("RDATA", 65535));
+    other_rdata["minItems"] = json!(1);
     json!({
         "type": "object",
         "description": "What is declared.",
@@ -161,8 +162,8 @@ fn spec() -> Value {
             "naptr": of("Naming authority pointers (RFC 3403).", json!({"order": number("Lower is processed first.", 65535), "preference": number("Lower is preferred.", 65535), "flags": any_text("S, A, U, P or nothing.", 255), "service": any_text("Service and protocol.", 255), "regexp": any_text("Substitution.", 255), "replacement": text("The next name; a dot for none.", 1004)})),
             "ds": of("Delegation signers (RFC 4034 §5).", json!({"keyTag": number("Key tag.", 65535), "algorithm": number("Key algorithm.", 255), "digestType": number("Digest type.", 255), "digest": text("Hexadecimal.", 1024)})),
             "uri": of("URIs (RFC 7553).", json!({"priority": number("Lower is tried first.", 65535), "weight": number("Share among equals.", 65535), "target": text("The URI.", 65535)})),
-            "loc": atomic("Places on earth (RFC 1876), such as 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m.", text("a place", 255)),
-            "other": {"type": "array", "description": "Every other type, in zone-file form.", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"], "maxItems": 64,
+            "loc": atomic("Places on earth (RFC 1876), such as 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m.", text("a place", 1024)),
+            "other": {"type": "array", "description": "Every other type, in zone-file form.", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"], "maxItems": MAX_OTHER,
                 "items": {"type": "object", "required": ["type", "rdata"], "properties": {"type": text("Mnemonic or TYPE65400.", 32), "rdata": other_rdata}}},
             "reverse": {"type": "boolean", "description": "Also the PTR records, where a reverse zone is configured."},
             "adopt": {"type": "string", "description": "What to do about an unmarked record set that is already there. Default: IfIdentical.", "enum": ["Never", "IfIdentical", "Takeover"]},
@@ -178,7 +179,7 @@ fn spec() -> Value {
             rule("self.name != '@' || has(self.zone)", "\"@\" means the apex of a zone; name it in spec.zone", ".name"),
             rule("self.name != '@' || (!has(self.cname) && !has(self.dname))", "CNAME and DNAME cannot stand at the apex of a zone", ".name"),
             rule("!self.name.matches('.[*]([.]|$)') || self.name.matches('[^.][*]|[*][^.]')", "an asterisk stands only as the leftmost label", ".name"),
-            rule("!self.name.matches('[^.]{64}') || self.name.contains('\\\\')", "a label is longer than 63 octets", ".name"),
+            rule("!self.name.matches('[^.\u{3002}\u{ff0e}\u{ff61}]{64}') || self.name.contains('\\\\')", "a label is longer than 63 octets", ".name"),
             rule("!self.name.matches('(^|[.])[.]') || self.name == '.' || self.name.contains('\\\\')", "empty label", ".name"),
         ],
     })

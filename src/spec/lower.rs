@@ -6,6 +6,7 @@ use super::rights::{Rights, Wish};
 use super::values::{Collector, Declared};
 use super::zones::Zones;
 use crate::model::{AdoptPolicy, Claim, DeletionPolicy, Name, ObjectId, ObjectState, RrSet, RrType, rdata};
+use crate::ownership::txt::is_anybodys_marker;
 
 /// TTLs are 31-bit numbers (RFC 2181 §8).
 const MAX_TTL: i64 = 2_147_483_647;
@@ -109,11 +110,18 @@ pub fn lower(record: &StaticDnsRecord, zones: &Zones, rights: &Rights) -> Lowere
             reverse: false,
         };
         if spec.reverse.is_some_and(|flag| flag.0) {
-            reverse_claims(&claim, &addresses, spec.ttl.is_some(), zones, &mut lowered);
+            reverse_claims(&claim, &addresses, spec.ttl.is_some(), zones, (rights, namespace), &mut lowered);
         }
         lowered.claims.push((zone.name.clone(), claim));
     }
+    if spec.reverse.is_some_and(|flag| flag.0) && !lowered.claims.iter().any(|(_, claim)| is_address(claim.rtype)) {
+        lowered.notes.push("reverse: true does nothing without addresses (a, aaaa)".to_owned());
+    }
     if lowered.problems.is_empty() { lowered } else { protected(lowered) }
+}
+
+fn is_address(rtype: RrType) -> bool {
+    matches!(rtype, RrType::A | RrType::AAAA)
 }
 
 /// An object with problems declares nothing, and what its markers name stays as it is.
@@ -184,7 +192,7 @@ fn check_types(owner: &Name, zone: &Name, share: bool, declared: &[Declared], pr
     for set in declared {
         let alone = matches!(set.rtype, RrType::CNAME | RrType::DNAME);
         if !alone {
-            if set.rtype == RrType::TXT && set.values.iter().any(|value| reserved_text(value)) {
+            if set.rtype == RrType::TXT && set.values.iter().any(|value| is_anybodys_marker(value)) {
                 let text = "texts that begin with heritage=knotwork, heritage=external-dns or heritage=nix are ownership marks and cannot be declared";
                 problems.push(Problem::invalid(set.path.clone(), text));
             }
@@ -210,18 +218,12 @@ fn check_types(owner: &Name, zone: &Name, share: bool, declared: &[Declared], pr
     }
 }
 
-/// Whether a text is a mark of ownership; a declared one would forge it.
-fn reserved_text(value: &[u8]) -> bool {
-    let Some(text) = rdata::txt_value(value) else { return false };
-    let text = text.strip_prefix(b"\"").unwrap_or(&text);
-    [&b"heritage=knotwork"[..], b"heritage=external-dns", b"heritage=nix"].iter().any(|mark| text.starts_with(mark))
-}
-
 fn reverse_claims(
     forward: &Claim,
     addresses: &[std::net::IpAddr],
     ttl_given: bool,
     zones: &Zones,
+    (rights, namespace): (&Rights, &str),
     lowered: &mut Lowered,
 ) {
     if addresses.is_empty() {
@@ -236,6 +238,20 @@ fn reverse_claims(
             lowered.notes.push(format!("{address}: no reverse zone is configured, so it gets no PTR"));
             continue;
         };
+        // Who may point the name at the address may point back, if PTR records are allowed: the right goes by the forward
+        // name, since nobody writes rules in the words of reverse zones.
+        let wish = Wish {
+            namespace,
+            name: &forward.name,
+            zone: &zone.name,
+            rtype: RrType::PTR,
+            addresses: std::slice::from_ref(address),
+            takeover: false,
+        };
+        if let Err(why) = rights.allow(&wish) {
+            lowered.problems.push(Problem::of("ClaimDenied", "spec.reverse", format!("{why}; or drop reverse: true")));
+            continue;
+        }
         let ttl = if ttl_given { forward.set.ttl } else { zone.default_ttl };
         let claim = Claim {
             name,

@@ -10,6 +10,8 @@ mod problem;
 mod record;
 mod rights;
 mod scalar;
+pub mod schema;
+mod status;
 mod values;
 mod zones;
 
@@ -19,6 +21,7 @@ pub use record::{
     Adopt, Caa, Deletion, Ds, GROUP, KIND, Metadata, Mx, Naptr, Other, RecordSpec, Srv, Sshfp, StaticDnsRecord, Svcb,
     Tlsa, Uri, VERSION,
 };
-pub use rights::{AddressRange, NamePattern, Rights, Rule};
+pub use rights::{AddressRange, NamePattern, Rights, Rule, Separated};
 pub use scalar::{Flag, Int, Text};
+pub use status::{Condition, RecordStatus, SetStatus};
 pub use zones::{ZoneEntry, Zones};

@@ -1,8 +1,11 @@
 //! `StaticDNSRecord`: one object, one owner name, one record set for each type it carries.
 
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::scalar::{Flag, Int, Text};
+use super::scalar::{Flag, Int, Text, items, present};
 
 /// API group of all our kinds.
 pub const GROUP: &str = "dns.knotwork.dev";
@@ -13,7 +16,7 @@ pub const KIND: &str = "StaticDNSRecord";
 
 /// A `StaticDNSRecord` as a manifest has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StaticDnsRecord {
     /// `dns.knotwork.dev/v1alpha1`.
     pub api_version: Text,
@@ -23,20 +26,52 @@ pub struct StaticDnsRecord {
     pub metadata: Metadata,
     /// What is declared.
     pub spec: RecordSpec,
+    /// A report of the operator: never read here, but `kubectl get -o yaml` prints it.
+    #[serde(default, skip_serializing)]
+    pub status: IgnoredAny,
 }
 
-/// The part of an object's metadata that counts here; the rest is ignored, as `kubectl` output has much of it.
+/// The part of an object's metadata that counts here. What else the API server keeps there is passed over; any other
+/// key is refused, since `namspace: dns` would otherwise move an object without a word.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "WholeMetadata")]
 pub struct Metadata {
     /// Object name (RFC 1123 subdomain).
     pub name: Text,
     /// Namespace; `default` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Text>,
     /// Annotations; `dns.knotwork.dev/pause` and `dns.knotwork.dev/abandon` count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub annotations: Option<std::collections::BTreeMap<String, Text>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<BTreeMap<String, Text>>,
+}
+
+/// Every key that Kubernetes knows in an object's metadata (`ObjectMeta` of meta/v1).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code)]
+struct WholeMetadata {
+    name: Text,
+    namespace: Option<Text>,
+    annotations: Option<BTreeMap<String, Text>>,
+    labels: Option<BTreeMap<String, Text>>,
+    generate_name: Option<IgnoredAny>,
+    uid: Option<IgnoredAny>,
+    resource_version: Option<IgnoredAny>,
+    generation: Option<IgnoredAny>,
+    creation_timestamp: Option<IgnoredAny>,
+    deletion_timestamp: Option<IgnoredAny>,
+    deletion_grace_period_seconds: Option<IgnoredAny>,
+    finalizers: Option<IgnoredAny>,
+    owner_references: Option<IgnoredAny>,
+    managed_fields: Option<IgnoredAny>,
+    self_link: Option<IgnoredAny>,
+}
+
+impl From<WholeMetadata> for Metadata {
+    fn from(whole: WholeMetadata) -> Metadata {
+        Metadata { name: whole.name, namespace: whole.namespace, annotations: whole.annotations }
+    }
 }
 
 /// What to do about an unmarked record set that is already there.
@@ -69,79 +104,79 @@ pub struct RecordSpec {
     /// Owner name: absolute, or relative to `zone`; `@` with `zone` is the apex.
     pub name: Text,
     /// The zone that holds the name; by default the configured zone with the longest matching suffix.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub zone: Option<Text>,
     /// Seconds; by default the zone's.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Int>,
     /// IPv4 addresses.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub a: Vec<Text>,
     /// IPv6 addresses.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub aaaa: Vec<Text>,
     /// Name servers.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub ns: Vec<Text>,
     /// Names that an address points back to.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub ptr: Vec<Text>,
     /// The canonical name.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub cname: Option<Text>,
     /// The name that the subtree is redirected to.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub dname: Option<Text>,
     /// Texts; split at 255 bytes for the wire.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub txt: Vec<Text>,
     /// Mail exchanges.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub mx: Vec<Mx>,
     /// Services.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub srv: Vec<Srv>,
     /// Certification authorities.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub caa: Vec<Caa>,
     /// SSH host key fingerprints.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub sshfp: Vec<Sshfp>,
     /// TLS certificate associations.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub tlsa: Vec<Tlsa>,
     /// HTTPS service bindings.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub https: Vec<Svcb>,
     /// Service bindings.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub svcb: Vec<Svcb>,
     /// Naming authority pointers.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub naptr: Vec<Naptr>,
     /// Delegation signers.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub ds: Vec<Ds>,
     /// URIs.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub uri: Vec<Uri>,
     /// Places on earth, in RFC 1876 form.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub loc: Vec<Text>,
     /// Every other type, in zone-file form.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "items", skip_serializing_if = "Vec::is_empty")]
     pub other: Vec<Other>,
     /// Also the PTR records, where a reverse zone is configured.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub reverse: Option<Flag>,
     /// About an unmarked record set that is already there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
     /// What happens to the records when the object goes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<Deletion>,
     /// Whether several objects contribute values to one record set.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub share: Option<Flag>,
 }
 
@@ -220,7 +255,7 @@ pub struct Svcb {
     /// The host; `.` is the owner itself.
     pub target: Text,
     /// `alpn=h2,h3 ipv4hint=10.0.0.1`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub params: Option<Text>,
 }
 part!(
@@ -270,6 +305,7 @@ part!(
         /// Mnemonic or `TYPE65400` (field `type`).
         r#type: Text,
         /// One value a line, `\# 3 010203` for unknown types (RFC 3597).
+        #[serde(deserialize_with = "items")]
         rdata: Vec<Text>,
     }
 );

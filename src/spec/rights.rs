@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{Name, RrType};
+use crate::model::{Claim, Claims, Name, ObjectId, RrType};
 
 /// A pattern of owner names in the `claims` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,8 @@ pub struct Rule {
     pub addresses: Vec<AddressRange>,
     /// Whether `adopt: Takeover` is allowed.
     pub takeover: bool,
+    /// Whether these namespaces may share one record set with other namespaces.
+    pub share: bool,
 }
 
 /// What declarations may do.
@@ -125,72 +127,185 @@ pub(super) struct Wish<'a> {
 impl Rights {
     /// Whether the wish is allowed; what is missing in words otherwise.
     pub(super) fn allow(&self, wish: &Wish<'_>) -> Result<(), String> {
-        let special = special(wish);
+        let specials = specials(wish);
         let rules = match self {
             Rights::Trusted => return Ok(()),
             Rights::Ordinary => {
-                return match special {
-                    Some(what) => Err(format!("{what} needs a rule in the `claims` section of the configuration")),
+                return match specials.first() {
+                    Some(special) => {
+                        Err(format!("{} in the `claims` section of the configuration", special.words(wish)))
+                    }
                     None => Ok(()),
                 };
             }
             Rights::Rules(rules) => rules,
         };
-        let mut reason = format!("no rule of the `claims` section is for the namespace \"{}\"", wish.namespace);
-        for rule in rules {
-            if !rule.namespaces.iter().any(|namespace| namespace == "*" || namespace == wish.namespace) {
-                continue;
-            }
-            match rule.allows(wish, special.as_deref()) {
+        let mut reason = (0, format!("no rule of the `claims` section is for the namespace \"{}\"", wish.namespace));
+        for rule in rules.iter().filter(|rule| rule.is_for(wish.namespace)) {
+            match rule.allows(wish, &specials) {
                 Ok(()) => return Ok(()),
-                Err(why) => reason = why,
+                // The rule that came closest says best what is missing.
+                Err(why) if why.0 > reason.0 => reason = why,
+                Err(_) => {}
             }
         }
-        Err(reason)
+        Err(reason.1)
+    }
+
+    /// Takes back the claims on shared sets that mix namespaces without the right to: the set belongs to the namespace
+    /// whose claim is first (older object, then namespace and name), and to others where a rule with `share: true` says so
+    /// for both. The objects that lose a claim are to be protected, since what they published must stay as it is.
+    pub fn separate(&self, claims: &mut Claims) -> Vec<Separated> {
+        let mut separated = Vec::new();
+        if *self == Rights::Trusted {
+            return separated;
+        }
+        for (name, types) in &mut claims.sets {
+            for (rtype, members) in types.iter_mut() {
+                let first = members.iter().filter(|claim| claim.share).min_by_key(|claim| order(claim));
+                let Some(first) = first.map(|claim| claim.object.clone()) else { continue };
+                let holder = first.namespace();
+                let mut keep = |claim: &Claim| {
+                    let own = claim.object.namespace();
+                    let allowed = !claim.share
+                        || own == holder
+                        || (self.may_share(holder, name, *rtype) && self.may_share(own, name, *rtype));
+                    if !allowed {
+                        let (object, holder) = (claim.object.clone(), first.clone());
+                        separated.push(Separated { object, holder, name: name.clone(), rtype: *rtype });
+                    }
+                    allowed
+                };
+                members.retain(|claim| keep(claim));
+            }
+        }
+        separated
+    }
+
+    fn may_share(&self, namespace: &str, name: &Name, rtype: RrType) -> bool {
+        let Rights::Rules(rules) = self else { return false };
+        rules.iter().any(|rule| rule.share && rule.is_for(namespace) && rule.matches(name, rtype))
     }
 }
 
-/// What never goes without a rule that names it.
-fn special(wish: &Wish<'_>) -> Option<String> {
-    if wish.takeover {
-        return Some("`adopt: Takeover`".to_owned());
+/// A claim that was taken back because its set belongs to another namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Separated {
+    /// The object that loses the claim.
+    pub object: ObjectId,
+    /// The object that is first.
+    pub holder: ObjectId,
+    /// Owner name.
+    pub name: Name,
+    /// Type.
+    pub rtype: RrType,
+}
+
+impl Separated {
+    /// In words, with the way out.
+    pub fn message(&self) -> String {
+        format!(
+            "{} {} is shared by {} of another namespace; that needs a rule with `share: true` for both namespaces in the `claims` section of the configuration",
+            self.name.to_relaxed(),
+            self.rtype,
+            self.holder
+        )
     }
-    if wish.name == wish.zone {
-        return Some(format!("the apex {}", wish.zone.to_relaxed()));
+}
+
+/// Who is first where no marker decides: the older object (files have no age), then namespace and name.
+fn order(claim: &Claim) -> (i64, &str) {
+    (claim.created.unwrap_or(i64::MAX), claim.object.as_str())
+}
+
+/// What never goes without a rule that says so in words of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Special {
+    /// `adopt: Takeover`: a rule with `takeover: true`.
+    Takeover,
+    /// The apex of a zone, or an `_acme-challenge` name: a rule with exactly that name.
+    Name,
+    /// NS, DS, DNAME: a rule that lists the type.
+    Type,
+}
+
+impl Special {
+    fn words(self, wish: &Wish<'_>) -> String {
+        match self {
+            Special::Takeover => "`adopt: Takeover` needs a rule with `takeover: true`".to_owned(),
+            Special::Name if wish.name == wish.zone => {
+                let apex = wish.zone.to_relaxed();
+                format!("the apex {apex} needs a rule with exactly this name (names: [{apex}])")
+            }
+            Special::Name => {
+                let name = wish.name.to_relaxed();
+                format!("an _acme-challenge name needs a rule with exactly this name (names: [{name}])")
+            }
+            Special::Type => format!("{} records need a rule that lists the type (types: [{0}])", wish.rtype),
+        }
+    }
+}
+
+/// All that is special about a wish; each needs its own word in the rule.
+fn specials(wish: &Wish<'_>) -> Vec<Special> {
+    let mut all = Vec::new();
+    if wish.takeover {
+        all.push(Special::Takeover);
+    }
+    if wish.name == wish.zone || wish.name.labels().any(|label| label == b"_acme-challenge") {
+        all.push(Special::Name);
     }
     if matches!(wish.rtype, RrType::NS | RrType::DS | RrType::DNAME) {
-        return Some(format!("the type {}", wish.rtype));
+        all.push(Special::Type);
     }
-    (wish.name.first_label() == Some(b"_acme-challenge")).then(|| "an _acme-challenge name".to_owned())
+    all
 }
 
 impl Rule {
-    fn allows(&self, wish: &Wish<'_>, special: Option<&str>) -> Result<(), String> {
+    fn is_for(&self, namespace: &str) -> bool {
+        self.namespaces.iter().any(|own| own == "*" || own == namespace)
+    }
+
+    fn matches_name(&self, name: &Name) -> bool {
+        self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(name))
+    }
+
+    fn matches(&self, name: &Name, rtype: RrType) -> bool {
+        self.matches_name(name) && (self.types.is_empty() || self.types.contains(&rtype))
+    }
+
+    /// What is missing, with how far the rule went along.
+    fn allows(&self, wish: &Wish<'_>, specials: &[Special]) -> Result<(), (u8, String)> {
         let namespace = wish.namespace;
-        if !self.names.is_empty() && !self.names.iter().any(|pattern| pattern.matches(wish.name)) {
-            return Err(format!("the namespace \"{namespace}\" may not declare the name {}", wish.name.to_relaxed()));
+        if !self.matches_name(wish.name) {
+            let name = wish.name.to_relaxed();
+            return Err((1, format!("the namespace \"{namespace}\" may not declare the name {name}")));
         }
-        if !self.types.is_empty() && !self.types.contains(&wish.rtype) {
-            return Err(format!("the namespace \"{namespace}\" may not declare {} records", wish.rtype));
+        if !self.matches(wish.name, wish.rtype) {
+            let text = format!(
+                "the namespace \"{namespace}\" may not declare {} records at {}",
+                wish.rtype,
+                wish.name.to_relaxed()
+            );
+            return Err((2, text));
         }
-        if let Some(address) = wish
-            .addresses
-            .iter()
-            .find(|address| !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.holds(**address)))
-        {
-            return Err(format!("the namespace \"{namespace}\" may not use the address {address}"));
-        }
-        let Some(special) = special else { return Ok(()) };
-        let named = self.names.iter().any(|pattern| pattern.names(wish.name));
-        let typed = self.types.contains(&wish.rtype);
-        let granted = if wish.takeover {
-            self.takeover
-        } else if wish.name == wish.zone || wish.name.first_label() == Some(b"_acme-challenge") {
-            named
-        } else {
-            typed
+        let free = |address: &&IpAddr| {
+            !self.addresses.is_empty() && !self.addresses.iter().any(|range| range.holds(**address))
         };
-        if granted { Ok(()) } else { Err(format!("{special} needs a rule of the `claims` section that names it")) }
+        if let Some(address) = wish.addresses.iter().find(free) {
+            return Err((3, format!("the namespace \"{namespace}\" may not use the address {address}")));
+        }
+        for special in specials {
+            let granted = match special {
+                Special::Takeover => self.takeover,
+                Special::Name => self.names.iter().any(|pattern| pattern.names(wish.name)),
+                Special::Type => self.types.contains(&wish.rtype),
+            };
+            if !granted {
+                return Err((4, format!("{} in the `claims` section of the configuration", special.words(wish))));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -218,7 +333,7 @@ mod tests {
             names: vec![NamePattern::parse("*.internal").unwrap()],
             types: vec![RrType::A, RrType::PTR],
             addresses: vec![AddressRange::parse("10.0.0.0/8").unwrap()],
-            takeover: false,
+            ..Rule::default()
         }]);
         let good = ["10.1.2.3".parse().unwrap()];
         let bad = ["192.0.2.1".parse().unwrap()];
@@ -245,6 +360,63 @@ mod tests {
             ..Rule::default()
         }]);
         assert!(rights.allow(&wish("x", &zone, &zone, RrType::TXT, &[])).is_ok());
+    }
+
+    #[test]
+    fn each_special_thing_needs_its_own_word() {
+        let zone = Name::parse("internal").unwrap();
+        let names = vec![NamePattern::parse("*.internal").unwrap(), NamePattern::Exactly(zone.clone())];
+        let rights = |rule: Rule| Rights::Rules(vec![Rule { namespaces: vec!["x".into()], ..rule }]);
+        // The apex by name and NS without the type, then both.
+        let apex_ns = wish("x", &zone, &zone, RrType::NS, &[]);
+        let why = rights(Rule { names: names.clone(), ..Rule::default() }).allow(&apex_ns).unwrap_err();
+        assert!(why.contains("types: [NS]"), "{why}");
+        let both = Rule { names: names.clone(), types: vec![RrType::NS], ..Rule::default() };
+        assert!(rights(both).allow(&apex_ns).is_ok());
+        // A takeover of the apex is no right to the apex.
+        let takeover = Wish { takeover: true, ..wish("x", &zone, &zone, RrType::A, &[]) };
+        assert!(rights(Rule { takeover: true, ..Rule::default() }).allow(&takeover).unwrap_err().contains("apex"));
+        let acme = Name::parse("_acme-challenge.a.internal").unwrap();
+        let why =
+            rights(Rule { names, ..Rule::default() }).allow(&wish("x", &acme, &zone, RrType::TXT, &[])).unwrap_err();
+        assert!(why.contains("names: [_acme-challenge.a.internal]"), "{why}");
+    }
+
+    #[test]
+    fn namespaces_share_only_by_a_rule_for_both() {
+        let name = Name::parse("a.internal").unwrap();
+        let claims = || {
+            let mut claims = Claims::default();
+            for (namespace, share) in [("b", true), ("a", true), ("a", false)] {
+                claims.insert(Claim {
+                    name: name.clone(),
+                    rtype: RrType::A,
+                    set: crate::model::RrSet::new(RrType::A, 60, []),
+                    object: ObjectId::static_record(namespace, "x"),
+                    created: None,
+                    adopt: Default::default(),
+                    deletion: Default::default(),
+                    share,
+                    reverse: false,
+                });
+            }
+            claims
+        };
+        let left = |rights: &Rights| {
+            let mut claims = claims();
+            let gone = rights.separate(&mut claims);
+            (claims.sets[&name][&RrType::A].len(), gone)
+        };
+        assert_eq!(left(&Rights::Trusted).0, 3);
+        let (count, gone) = left(&Rights::Ordinary);
+        assert_eq!((count, gone[0].object.namespace(), gone[0].holder.namespace()), (2, "b", "a"));
+        let rule = |namespaces: &[&str]| Rule {
+            namespaces: namespaces.iter().map(|text| text.to_string()).collect(),
+            share: true,
+            ..Rule::default()
+        };
+        assert_eq!(left(&Rights::Rules(vec![rule(&["b"])])).0, 2);
+        assert_eq!(left(&Rights::Rules(vec![rule(&["a", "b"])])).0, 3);
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! result of that and refuses it where a string is wanted; so do these types.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
 /// A string; plain scalars that YAML takes for a boolean, a number or nothing are refused.
@@ -109,8 +110,18 @@ impl Visitor<'_> for IntVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<Int, E> {
         i64::try_from(value).map(Int).map_err(|_| E::custom(format!("{value} is too large a number")))
     }
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Int, E> {
+        // YAML 1.1 takes 010 for 8, YAML 1.2 for 10; here it arrives as the latter, with a fraction.
+        Err(E::custom(format!("YAML reads this as {value:?}, where a whole number without leading zeros is wanted")))
+    }
     fn visit_str<E: Error>(self, value: &str) -> Result<Int, E> {
         Err(E::custom(format!("\"{value}\" is a string, where a whole number is wanted")))
+    }
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Int, E> {
+        Err(E::custom(format!("YAML reads this as the boolean {value}, where a whole number is wanted")))
+    }
+    fn visit_unit<E: Error>(self) -> Result<Int, E> {
+        Err(E::custom("there is no value here, where a whole number is wanted"))
     }
 }
 
@@ -142,10 +153,46 @@ impl Visitor<'_> for FlagVisitor {
     fn visit_str<E: Error>(self, value: &str) -> Result<Flag, E> {
         Err(E::custom(format!("\"{value}\" is a string, where true or false is wanted")))
     }
+    fn visit_unit<E: Error>(self) -> Result<Flag, E> {
+        Err(E::custom("there is no value here, where true or false is wanted"))
+    }
 }
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Flag, D::Error> {
         deserializer.deserialize_any(FlagVisitor)
+    }
+}
+
+/// An optional field that is given: a null is refused, as the API server refuses it. It is mostly a value that a
+/// template failed to fill in, and reading it as "not declared" would take a live record away.
+pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// A list that is given; neither a null nor a single value counts as one.
+pub(super) fn items<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_any(ItemsVisitor(PhantomData))
+}
+
+struct ItemsVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ItemsVisitor<T> {
+    type Value = Vec<T>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+    fn visit_str<E: Error>(self, value: &str) -> Result<Vec<T>, E> {
+        Err(E::custom(format!("\"{value}\" stands alone, where a list is wanted: [{value}]")))
+    }
+    fn visit_unit<E: Error>(self) -> Result<Vec<T>, E> {
+        Err(E::custom("there is no value here, where a list is wanted; remove the key to declare nothing"))
     }
 }

@@ -11,6 +11,8 @@ use crate::model::{Name, Rdata, RrType};
 
 /// Values of one list at most; the CRD says the same.
 pub(super) const MAX_VALUES: usize = 1024;
+/// Entries of `other` at most.
+pub(super) const MAX_OTHER: usize = 64;
 
 /// The values of one type, with the field they come from.
 pub(super) struct Declared {
@@ -115,6 +117,14 @@ impl<'a> Collector<'a> {
             Err(_) => Err(not_an_address(text, "IPv4", "10.0.0.1", "aaaa", text.parse::<Ipv6Addr>().is_ok(), path)),
         });
         self.list(RrType::AAAA, "aaaa", &spec.aaaa, |_, text, path| match text.parse::<Ipv6Addr>() {
+            // The API server's isIP() says no too: in an AAAA record this form reaches nobody.
+            Ok(address) if address.to_ipv4_mapped().is_some() => {
+                let text = format!(
+                    "\"{text}\" is an IPv4 address in IPv6 clothes; it belongs in spec.a as {}",
+                    address.to_canonical()
+                );
+                Err(Problem::invalid(path, text))
+            }
             Ok(address) => Ok(rdata::aaaa(address)),
             Err(_) => Err(not_an_address(text, "IPv6", "fd00::1", "a", text.parse::<Ipv4Addr>().is_ok(), path)),
         });
@@ -124,9 +134,15 @@ impl<'a> Collector<'a> {
     }
 
     fn others(&mut self, spec: &RecordSpec) {
+        if spec.other.len() > MAX_OTHER {
+            let text = format!("{} types; the limit is {MAX_OTHER}", spec.other.len());
+            self.problems.push(Problem::invalid("spec.other", text));
+            return;
+        }
         for (i, other) in spec.other.iter().enumerate() {
             let path = format!("spec.other[{i}]");
-            let Some(rtype) = RrType::parse(&other.r#type) else {
+            let known = (other.r#type.len() <= 32).then(|| RrType::parse(&other.r#type)).flatten();
+            let Some(rtype) = known else {
                 let text = format!("\"{}\" is no record type; write a mnemonic (HINFO) or TYPE65400", other.r#type);
                 self.problems.push(Problem::invalid(format!("{path}.type"), text));
                 continue;
