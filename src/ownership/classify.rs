@@ -93,12 +93,11 @@ impl<'a> Classifier<'a> {
         if let Some(node) = plain {
             self.read_node(&mut facts, &node, None);
         }
-        if self.signs.has_dname_mark(name) {
-            if let (Some(parent), Some(label)) = (name.parent(), name.first_label()) {
-                if let Ok(node) = parent.child(self.rules.label.as_bytes()) {
-                    self.read_node(&mut facts, &node, Some(label));
-                }
-            }
+        if self.signs.has_dname_mark(name)
+            && let (Some(parent), Some(label)) = (name.parent(), name.first_label())
+            && let Ok(node) = parent.child(self.rules.label.as_bytes())
+        {
+            self.read_node(&mut facts, &node, Some(label));
         }
         facts
     }
@@ -146,10 +145,10 @@ impl<'a> Classifier<'a> {
         if facts.own_of(rtype).next().is_some() {
             return Writer::Ours;
         }
-        if rtype == RrType::TXT {
-            if let Some(writer) = set.and_then(|set| self.speaker(&facts.name, set)) {
-                return writer;
-            }
+        if rtype == RrType::TXT
+            && let Some(writer) = set.and_then(|set| self.speaker(&facts.name, set))
+        {
+            return writer;
         }
         // A Knotwork's marker names its type; the others' signs follow in the order of how much they say.
         let rank = |sign: &Sign| match sign.writer {

@@ -65,10 +65,10 @@ pub fn covered(affixes: &[Affix], txt_name: &Name) -> Vec<Covered> {
         let Some((name, rtype)) = strip(affix, &text) else { continue };
         push(&mut out, &name, rtype);
         // A replaced asterisk cannot be told from a name that is spelled like the replacement: it stands for both.
-        if let Some(rest) = affix.wildcard.as_ref().and_then(|word| name.strip_prefix(word.as_str())) {
-            if rest.is_empty() || rest.starts_with('.') {
-                push(&mut out, &format!("*{rest}"), rtype);
-            }
+        if let Some(rest) = affix.wildcard.as_ref().and_then(|word| name.strip_prefix(word.as_str()))
+            && (rest.is_empty() || rest.starts_with('.'))
+        {
+            push(&mut out, &format!("*{rest}"), rtype);
         }
     }
     if out.is_empty() {

@@ -83,15 +83,15 @@ impl SignIndex {
                 touched.push(owner);
             }
         }
-        if name.first_label() == Some(rules.label.as_bytes()) {
-            if let Some(parent) = name.parent() {
-                // The DNAME marks of this node are those of the parent's children.
-                let old: Vec<Name> =
-                    self.dname_marks.iter().filter(|owner| owner.parent().as_ref() == Some(&parent)).cloned().collect();
-                for owner in old {
-                    self.dname_marks.remove(&owner);
-                    touched.push(owner);
-                }
+        if name.first_label() == Some(rules.label.as_bytes())
+            && let Some(parent) = name.parent()
+        {
+            // The DNAME marks of this node are those of the parent's children.
+            let old: Vec<Name> =
+                self.dname_marks.iter().filter(|owner| owner.parent().as_ref() == Some(&parent)).cloned().collect();
+            for owner in old {
+                self.dname_marks.remove(&owner);
+                touched.push(owner);
             }
         }
         self.dnames.remove(name);
@@ -101,10 +101,10 @@ impl SignIndex {
         if let Some(marked) = self.by_txt.get(name) {
             touched.extend(marked.iter().cloned());
         }
-        if name.first_label() == Some(rules.label.as_bytes()) {
-            if let Some(parent) = name.parent() {
-                touched.extend(self.dname_marks.iter().filter(|o| o.parent().as_ref() == Some(&parent)).cloned());
-            }
+        if name.first_label() == Some(rules.label.as_bytes())
+            && let Some(parent) = name.parent()
+        {
+            touched.extend(self.dname_marks.iter().filter(|o| o.parent().as_ref() == Some(&parent)).cloned());
         }
         touched
     }
@@ -228,10 +228,10 @@ impl SignIndex {
                 let scope = covered.rtype.map_or(Scope::Legacy, Scope::Type);
                 self.add(covered.name, Sign { writer, scope, at: txt.clone() });
             }
-        } else if let Some(managed_by) = nix::parse(value) {
-            if let Some(name) = nix::covered(&rules.nix_prefix, txt) {
-                self.add(name, Sign { writer: Writer::Nix { managed_by }, scope: Scope::Name, at: txt.clone() });
-            }
+        } else if let Some(managed_by) = nix::parse(value)
+            && let Some(name) = nix::covered(&rules.nix_prefix, txt)
+        {
+            self.add(name, Sign { writer: Writer::Nix { managed_by }, scope: Scope::Name, at: txt.clone() });
         }
     }
 

@@ -58,10 +58,11 @@ impl<'a> Desk<'a, '_> {
                 self.apex_ttl(rtype, live, wish)?;
                 let mut step = steps::towards(rules, view, (name, rtype), (&node, &pin), live, wish, source);
                 let marks: Vec<&OwnMark> = self.facts.own_of(rtype).collect();
-                if let Some(change) = &mut step {
-                    if change.action == Action::Replace && !wish::is_as_marked(rtype, &marks, live) {
-                        change.note = Some("repaired: the values were changed by somebody else".to_owned());
-                    }
+                if let Some(change) = &mut step
+                    && change.action == Action::Replace
+                    && !wish::is_as_marked(rtype, &marks, live)
+                {
+                    change.note = Some("repaired: the values were changed by somebody else".to_owned());
                 }
                 Ok(step)
             }

@@ -152,7 +152,7 @@ fn lead<'a>(valid: &[&'a Claim], holders: &[(&'a OwnMark, Holder)]) -> Lead<'a> 
         };
     }
     if let Some((mark, _)) = alone().find(|(_, holder)| holder.blocks()) {
-        return taker.map_or(Lead::Kept(*mark), Lead::Claim);
+        return taker.map_or(Lead::Kept(mark), Lead::Claim);
     }
     // A shared set stays shared as long as a member is left.
     let members = || holders.iter().filter(|(mark, _)| mark.marker.share.is_some());
@@ -165,7 +165,7 @@ fn lead<'a>(valid: &[&'a Claim], holders: &[(&'a OwnMark, Holder)]) -> Lead<'a> 
         return match (taker, joiner, kept) {
             (Some(taker), _, _) => Lead::Claim(taker),
             (None, Some(joiner), _) => Lead::Claim(joiner),
-            (None, None, Some((mark, _))) => Lead::Kept(*mark),
+            (None, None, Some((mark, _))) => Lead::Kept(mark),
             (None, None, None) => Lead::Nobody,
         };
     }
