@@ -7,7 +7,7 @@ use super::marker::{Marker, MarkerText};
 use super::signs::{Scope, Sign, SignIndex};
 use super::{Fence, Writer, ZoneRules, external_dns, nix};
 use crate::model::{Name, Rdata, RrSet, RrType, rdata};
-use crate::view::View;
+use crate::view::{Node, View};
 
 /// A marker of ours, as it stands in the zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,13 @@ impl<'a> Classifier<'a> {
 
     /// All that the zone says about a name.
     pub fn facts(&self, name: &Name) -> NameFacts {
-        let live = self.view.at(name);
+        self.facts_of(name, self.view.node(name))
+    }
+
+    /// The same where the name's node is at hand.
+    pub(crate) fn facts_of(&self, name: &Name, node: Option<Node<'_>>) -> NameFacts {
+        let sets = node.into_iter().flat_map(|node| node.sets());
+        let live = sets.map(|set| (set.rtype, set.to_rrset())).collect();
         let mut facts = NameFacts { name: name.clone(), live, own: Vec::new(), signs: self.signs.on(name).to_vec() };
         if facts.set(RrType::DHCID).is_some() {
             facts.signs.push(Sign { writer: Writer::Dhcp, scope: Scope::Name, at: name.clone() });
@@ -104,21 +110,21 @@ impl<'a> Classifier<'a> {
 
     /// Markers at a node that speak of this name: those with `name=` of it, or those without.
     fn read_node(&self, facts: &mut NameFacts, node: &Name, label: Option<&[u8]>) {
-        let Some(set) = self.view.get(node, RrType::TXT) else { return };
-        for value in set.values {
-            let (writer, scope, said) = match Marker::parse_rdata(&value) {
+        let Some(set) = self.view.node(node).and_then(|node| node.set(RrType::TXT)) else { return };
+        for value in set.values() {
+            let (writer, scope, said) = match Marker::parse_rdata(value) {
                 MarkerText::Other => continue,
                 MarkerText::Marker(marker) => {
                     if marker.label.as_deref() != label {
                         continue;
                     }
                     if marker.owner == self.rules.owner {
-                        facts.own.push(OwnMark { marker, rdata: value });
+                        facts.own.push(OwnMark { marker, rdata: value.into() });
                         continue;
                     }
                     (marker.owner, Scope::Type(marker.rtype), marker.resource.as_str().to_owned())
                 }
-                MarkerText::ReadOnly(_) if Fence::parse_rdata(&value).is_some() => continue,
+                MarkerText::ReadOnly(_) if Fence::parse_rdata(value).is_some() => continue,
                 MarkerText::ReadOnly(seen) => {
                     if seen.label.as_deref() != label {
                         continue;
@@ -236,14 +242,14 @@ impl<'a> Classifier<'a> {
 
 /// Whether a zone holds any marker of our owner id. Reads until the first one is found.
 pub fn holds_our_markers(rules: &ZoneRules, view: &View) -> bool {
-    view.names().filter(|name| name.first_label() == Some(rules.label.as_bytes())).any(|name| {
-        view.get(&name, RrType::TXT).is_some_and(|set| {
-            set.values.iter().any(|value| match Marker::parse_rdata(value) {
-                MarkerText::Marker(marker) => marker.owner == rules.owner,
-                MarkerText::ReadOnly(seen) => seen.owner == rules.owner,
-                MarkerText::Other => false,
-            })
-        })
+    let speaks = |value: &[u8]| match Marker::parse_rdata(value) {
+        MarkerText::Marker(marker) => marker.owner == rules.owner,
+        MarkerText::ReadOnly(seen) => seen.owner == rules.owner,
+        MarkerText::Other => false,
+    };
+    view.nodes().any(|node| {
+        node.set(RrType::TXT).is_some_and(|set| set.values().any(speaks))
+            && node.name().first_label() == Some(rules.label.as_bytes())
     })
 }
 

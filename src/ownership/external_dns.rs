@@ -57,6 +57,27 @@ pub fn parse(rdata: &[u8]) -> Option<Registration> {
     heritage.then_some(Registration { owner, resource })
 }
 
+/// Whether a TXT could be an encrypted registration (`--txt-encrypt-enabled`): base64 of a nonce, a tag and some text.
+/// Only its name tells more; where a configured affix gives that name, it is taken for one.
+pub fn may_be_encrypted(rdata: &[u8]) -> bool {
+    let Some(text) = txt::join(rdata) else { return false };
+    let text = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(&text);
+    let plain = text.len() - text.iter().rev().take(2).filter(|b| **b == b'=').count();
+    text.len() >= 60
+        && text.len() % 4 == 0
+        && text[..plain].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+}
+
+/// What a TXT of this name stands for by the configured affixes, where it names a type.
+pub fn covered_by_affix(affixes: &[Affix], txt_name: &Name) -> Option<Covered> {
+    let text = txt_name.to_relaxed();
+    affixes.iter().find_map(|affix| {
+        let (name, rtype) = strip(affix, &text)?;
+        rtype?;
+        Some(Covered { name: Name::parse(&name).ok()?, rtype })
+    })
+}
+
 /// What a TXT of this name stands for. The configured affixes are tried first; where none fits, the forms without one.
 pub fn covered(affixes: &[Affix], txt_name: &Name) -> Vec<Covered> {
     let text = txt_name.to_relaxed();
@@ -225,6 +246,22 @@ mod tests {
             let back = txt_names(&affixes, &n("ex.com"), &n(name), rtype.unwrap_or(RrType::MX));
             assert!(back.contains(&n(txt_name)), "{given:?} {txt_name} not in {back:?}");
         }
+    }
+
+    #[test]
+    fn an_encrypted_registration_is_known_by_its_name() {
+        let cipher = txt::split(format!("\"{}==\"", "Ab+/".repeat(20) + "xy").as_bytes());
+        assert!(may_be_encrypted(&cipher));
+        assert!(!may_be_encrypted(&txt::split(
+            b"v=spf1 include:example.com -all and some more words to be long enough"
+        )));
+        let affixes = [affix("k8s.", "", "")];
+        assert_eq!(
+            covered_by_affix(&affixes, &n("k8s.a-www.ex.com")),
+            Some(Covered { name: n("www.ex.com"), rtype: Some(RrType::A) })
+        );
+        assert_eq!(covered_by_affix(&affixes, &n("k8s.www.ex.com")), None);
+        assert_eq!(covered_by_affix(&affixes, &n("a-www.ex.com")), None);
     }
 
     #[test]

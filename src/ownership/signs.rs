@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::marker::{Marker, MarkerText};
 use super::{Fence, Writer, ZoneRules, external_dns, nix, txt};
 use crate::model::{Name, RrType};
-use crate::view::View;
+use crate::view::{Node, View};
 
 /// Which sets at a name a sign speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,8 +63,8 @@ impl SignIndex {
     /// Reads a whole zone.
     pub fn scan(rules: &ZoneRules, view: &View) -> SignIndex {
         let mut index = SignIndex::default();
-        for name in view.names() {
-            index.read(rules, view, &name);
+        for node in view.nodes() {
+            index.read(rules, node);
         }
         index
     }
@@ -97,7 +97,9 @@ impl SignIndex {
         self.dnames.remove(name);
         self.cuts.remove(name);
         self.mislabelled.remove(name);
-        self.read(rules, view, name);
+        if let Some(node) = view.node(name) {
+            self.read(rules, node);
+        }
         if let Some(marked) = self.by_txt.get(name) {
             touched.extend(marked.iter().cloned());
         }
@@ -155,60 +157,76 @@ impl SignIndex {
         self.mislabelled.first()
     }
 
-    fn read(&mut self, rules: &ZoneRules, view: &View, name: &Name) {
-        // The apex is no cut, and a DNAME there concerns nobody whom we would let in.
-        if view.get(name, RrType::DNAME).is_some() {
-            self.dnames.insert(name.clone());
-        }
-        if name != &rules.zone && view.get(name, RrType::NS).is_some() {
-            self.cuts.insert(name.clone());
-        }
-        let Some(set) = view.get(name, RrType::TXT) else { return };
-        let at_node = name.first_label() == Some(rules.label.as_bytes());
-        for value in &set.values {
-            if !txt::speaks_of_heritage(value) {
-                continue;
-            }
-            match Marker::parse_rdata(value) {
-                MarkerText::Marker(_) | MarkerText::ReadOnly(_) if Fence::parse_rdata(value).is_some() => {}
-                MarkerText::Marker(marker) => {
-                    self.knotwork(
-                        rules,
-                        name,
-                        at_node,
-                        &marker.owner,
-                        marker.resource.as_str(),
-                        Some(marker.rtype),
-                        marker.label,
-                    );
+    fn read(&mut self, rules: &ZoneRules, node: Node<'_>) {
+        // The name is only put together where there is something to say about it.
+        let mut known: Option<Name> = None;
+        for set in node.sets() {
+            match set.rtype {
+                RrType::DNAME => {
+                    self.dnames.insert(known.get_or_insert_with(|| node.name()).clone());
                 }
-                MarkerText::ReadOnly(seen) => {
-                    self.knotwork(rules, name, at_node, &seen.owner, &seen.resource, seen.rtype, seen.label);
+                // The apex is no cut.
+                RrType::NS if !node.is_apex() => {
+                    self.cuts.insert(known.get_or_insert_with(|| node.name()).clone());
                 }
-                MarkerText::Other => self.foreign(rules, name, value),
+                RrType::TXT => {
+                    for value in set.values() {
+                        let hidden = !rules.external_dns.is_empty() && external_dns::may_be_encrypted(value);
+                        if hidden || txt::speaks_of_heritage(value) {
+                            let name = known.get_or_insert_with(|| node.name());
+                            self.read_txt(rules, name, value, hidden);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
+    fn read_txt(&mut self, rules: &ZoneRules, name: &Name, value: &[u8], hidden: bool) {
+        if hidden {
+            // What cannot be read is foreign.
+            if let Some(covered) = external_dns::covered_by_affix(&rules.external_dns, name) {
+                let writer = Writer::ExternalDns { owner: String::new(), resource: String::new() };
+                let scope = covered.rtype.map_or(Scope::Legacy, Scope::Type);
+                self.add(covered.name, Sign { writer, scope, at: name.clone() });
+            }
+            return;
+        }
+        let at_node = name.first_label() == Some(rules.label.as_bytes());
+        // At our own label only the marks of DNAMEs are of interest here: the others are read with their names.
+        if at_node && !value.windows(6).any(|six| six == b",name=") {
+            return;
+        }
+        match Marker::parse_rdata(value) {
+            MarkerText::Marker(_) | MarkerText::ReadOnly(_) if Fence::parse_rdata(value).is_some() => {}
+            MarkerText::Marker(marker) => {
+                let seen = (marker.owner.as_str(), marker.resource.as_str());
+                self.knotwork(rules, name, seen, Some(marker.rtype), marker.label.as_deref());
+            }
+            MarkerText::ReadOnly(seen) => {
+                let said = (seen.owner.as_str(), seen.resource.as_str());
+                self.knotwork(rules, name, said, seen.rtype, seen.label.as_deref());
+            }
+            MarkerText::Other => self.foreign(rules, name, value),
+        }
+    }
+
     fn knotwork(
         &mut self,
         rules: &ZoneRules,
         txt: &Name,
-        at_node: bool,
-        owner: &str,
-        resource: &str,
+        (owner, resource): (&str, &str),
         rtype: Option<RrType>,
-        label: Option<Box<[u8]>>,
+        label: Option<&[u8]>,
     ) {
         let Some(parent) = txt.parent() else { return };
-        let marked = match label.as_deref().map(|label| parent.child(label)) {
+        let marked = match label.map(|label| parent.child(label)) {
             Some(Ok(child)) => child,
             Some(Err(_)) => return,
             None => parent,
         };
-        if at_node {
-            // Marks at our own label are read with the name itself; only those of DNAMEs have to be found from here.
+        if txt.first_label() == Some(rules.label.as_bytes()) {
             if label.is_some() {
                 self.dname_marks.insert(marked);
             }

@@ -160,8 +160,15 @@ impl<'a> Desk<'a, '_> {
             None => Ok(()),
             Some((writer, at)) => {
                 let who = writer.describe();
-                let message =
-                    format!("the name belongs to {who} (see {at}); remove it there first, or choose another name");
+                let unreadable = matches!(&writer, Writer::Knotwork { owner, .. } if *owner == self.ctx.rules.owner);
+                let message = if unreadable {
+                    format!(
+                        "the marker at {at} carries our owner id, but this version cannot read it whole; a newer Knotwork \
+                         wrote it, or it was edited. Upgrade, or remove that TXT"
+                    )
+                } else {
+                    format!("the name belongs to {who} (see {at}); remove it there first, or choose another name")
+                };
                 Err(Stop::Conflict("OwnedByOther", who, message))
             }
         }

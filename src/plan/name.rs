@@ -11,7 +11,7 @@ use super::wish::{self, Wish};
 use super::{Action, Change, Conflict, Guard, Orphan};
 use crate::model::{Claim, Claims, Name, ObjectId, ObjectState, RrType};
 use crate::ownership::{Classifier, Counts, NameFacts, OwnMark, Sign, Writer, ZoneRules};
-use crate::view::View;
+use crate::view::{Node, View};
 
 /// What planning one name needs to know of the rest.
 pub(super) struct Ctx<'a> {
@@ -51,7 +51,12 @@ impl NamePlan {
 
 /// Plans one name.
 pub(super) fn plan_name(ctx: &Ctx<'_>, name: &Name) -> NamePlan {
-    let facts = ctx.classes.facts(name);
+    plan_node(ctx, name, ctx.view.node(name))
+}
+
+/// The same where the name's node is at hand.
+pub(super) fn plan_node(ctx: &Ctx<'_>, name: &Name, node: Option<Node<'_>>) -> NamePlan {
+    let facts = ctx.classes.facts_of(name, node);
     let mut plan = NamePlan::default();
     ctx.classes.count_name(&facts, &mut plan.counts);
     let claims = ctx.claims.sets.get(name);

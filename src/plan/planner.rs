@@ -6,11 +6,11 @@ use std::hash::{Hash, Hasher};
 
 use super::brake::{self, BrakeState};
 use super::chain;
-use super::name::{Ctx, NamePlan, plan_name};
+use super::name::{Ctx, NamePlan, plan_name, plan_node};
 use super::{Change, Plan, Refusal};
 use crate::model::{Claims, Name, RrType, SourceHealth};
 use crate::ownership::{Classifier, Counts, Marker, MarkerText, SignIndex, ZoneRules};
-use crate::view::View;
+use crate::view::{Node, View};
 
 /// What a plan depends on besides claims and view.
 pub struct PlanOptions<'a> {
@@ -103,15 +103,16 @@ impl Planner {
             classes: Classifier::with_index(&self.rules, view, &self.signs).dhcid_names(options.dhcid_names),
         };
         let mut found: Vec<(Name, NamePlan)> = Vec::new();
-        for name in view.names() {
-            if is_plain_node(&self.rules, view, &name) {
+        for node in view.nodes() {
+            let name = node.name();
+            if is_plain_node(&self.rules, node, &name) {
                 // The name that it marks is planned by itself, unless nothing else would lead to it.
                 if let Some(parent) = name.parent().filter(|p| !view.in_use(p) && !claims.sets.contains_key(p)) {
                     found.push((parent.clone(), plan_name(&ctx, &parent)));
                 }
                 continue;
             }
-            let plan = plan_name(&ctx, &name);
+            let plan = plan_node(&ctx, &name, Some(node));
             found.push((name, plan));
         }
         let marks = self.signs.dname_marks().filter(|name| !claims.sets.contains_key(name));
@@ -265,13 +266,13 @@ fn is_top(rules: &ZoneRules, claims: &Claims, name: &Name) -> bool {
 }
 
 /// Whether a name is a marker node that holds nothing but markers of ours.
-fn is_plain_node(rules: &ZoneRules, view: &View, name: &Name) -> bool {
+fn is_plain_node(rules: &ZoneRules, node: Node<'_>, name: &Name) -> bool {
     let ours = |value: &[u8]| match Marker::parse_rdata(value) {
         MarkerText::Marker(marker) => marker.owner == rules.owner,
         MarkerText::ReadOnly(_) | MarkerText::Other => false,
     };
     name.first_label() == Some(rules.label.as_bytes())
-        && matches!(&view.at(name)[..], [(RrType::TXT, set)] if set.values.iter().all(|value| ours(value)))
+        && node.sets().all(|set| set.rtype == RrType::TXT && set.values().all(ours))
 }
 
 fn tally(counts: &Counts) -> Tally {

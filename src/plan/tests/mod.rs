@@ -7,6 +7,7 @@ mod braking;
 mod contests;
 mod neighbours;
 mod properties;
+mod speed;
 mod tree;
 
 use std::collections::HashMap;

@@ -326,7 +326,7 @@ fn run(events: &[Event]) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// However the world came to be, whatever part of plans was sent and whoever meddled: no neighbour is harmed, deletes
     /// have provenance, planning again by names equals planning anew, and at the end plans lead to an empty one.
