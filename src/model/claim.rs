@@ -129,11 +129,11 @@ impl Claims {
         self.sets.entry(claim.name.clone()).or_default().entry(claim.rtype).or_default().push(claim);
     }
 
-    /// Takes out everything that one object declares.
-    pub fn remove_object(&mut self, object: &ObjectId) {
+    /// Keeps only the claims that `wanted` says yes to.
+    pub fn retain(&mut self, wanted: impl Fn(&Claim) -> bool) {
         self.sets.retain(|_, types| {
             types.retain(|_, claims| {
-                claims.retain(|claim| claim.object != *object);
+                claims.retain(&wanted);
                 !claims.is_empty()
             });
             !types.is_empty()

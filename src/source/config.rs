@@ -253,6 +253,8 @@ pub(super) struct RawRule {
     pub addresses: Vec<Spanned<Text>>,
     #[serde(default)]
     pub takeover: bool,
+    #[serde(default)]
+    pub share: bool,
 }
 
 #[cfg(test)]

@@ -307,6 +307,7 @@ impl Checker<'_> {
         let mut rule = Rule {
             namespaces: raw.namespaces.iter().map(|text| text.0.clone()).collect(),
             takeover: raw.takeover,
+            share: raw.share,
             ..Rule::default()
         };
         for text in &raw.names {

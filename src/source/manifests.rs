@@ -1,17 +1,18 @@
 //! Manifests to claims: everything that the files declare, and everything that is wrong with them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::config::Config;
 use super::diagnostic::Diagnostic;
-use super::document::{Document, Read, cut, read};
-use super::locate::locate;
+use super::document::{Context, Document, Fault, Read, cut, read};
 use super::walk::{Input, files_of, read_stable};
 use crate::model::{Claims, Name, ObjectId, ObjectState, SourceHealth};
-use crate::spec::{Lowered, Rights, Zones};
+use crate::spec::Lowered;
 
 /// Where an object stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,8 @@ impl Loaded {
 struct File {
     name: Arc<str>,
     text: String,
-    input: usize,
+    /// The inputs that lead to it.
+    inputs: Vec<usize>,
 }
 
 /// Reads all inputs and lowers what they declare. `prune`: these files are the whole world.
@@ -74,101 +76,47 @@ pub fn load(inputs: &[Input], config: &Config, prune: bool) -> Loaded {
     let mut loaded = Loaded::default();
     let files = gather(inputs, &mut loaded);
     let zones = config.zone_table();
-    let documents: Vec<(usize, Document<'_>)> = files
-        .iter()
-        .enumerate()
-        .flat_map(|(i, file)| cut(&file.text).into_iter().map(move |document| (i, document)))
-        .collect();
-    let results = read_all(&files, &documents, &zones, &config.rights);
+    let mut documents: Vec<(usize, Document<'_>)> = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        documents.extend(cut(&file.text).into_iter().map(|part| (index, part)));
+    }
+    let results = read_all(&files, &documents, Context { zones: &zones, rights: &config.rights });
 
-    let mut found = vec![0usize; inputs.len()];
-    let mut objects: HashMap<ObjectId, ObjectState> = HashMap::with_capacity(results.len());
-    let mut claims: HashMap<Name, Claims> = HashMap::new();
-    for zone in config.zones() {
-        claims.insert(zone.rules.zone.clone(), Claims::default());
-    }
-    let mut twice: Vec<ObjectId> = Vec::new();
-    for ((index, document), reads) in documents.iter().zip(results) {
-        let file = &files[*index];
+    let mut gathered = Gathered {
+        found: vec![0; inputs.len()],
+        objects: HashMap::with_capacity(results.len()),
+        claims: config.zones().map(|zone| (zone.rules.zone.clone(), Claims::default())).collect(),
+        twice: HashSet::new(),
+    };
+    for ((index, _), reads) in documents.iter().zip(results) {
         for read in reads {
-            let (lowered, place) = match read {
-                Read::Nothing => continue,
-                Read::Skipped(note) => {
-                    loaded.notes.extend(note);
-                    continue;
-                }
-                Read::Broken(diagnostic) => {
-                    loaded.broken.push(diagnostic);
-                    continue;
-                }
-                Read::Refused(namespace, name, diagnostic) => {
-                    let object = ObjectId::static_record(&namespace, &name);
-                    let place = Place { file: file.name.clone(), line: diagnostic.line };
-                    loaded.refusals.push(Refusal {
-                        object: object.clone(),
-                        field: String::new(),
-                        reason: "Invalid",
-                        diagnostic,
-                    });
-                    let lowered = Lowered {
-                        object,
-                        state: ObjectState::Protected,
-                        claims: vec![],
-                        problems: vec![],
-                        notes: vec![],
-                    };
-                    (Box::new(lowered), place)
-                }
-                Read::Record(lowered, line) => (lowered, Place { file: file.name.clone(), line }),
-            };
-            found[file.input] += 1;
-            loaded.objects += 1;
-            let Lowered { object, mut state, claims: declared, problems, notes } = *lowered;
-            for problem in problems {
-                let at = locate(document.text, &problem.path);
-                let message = format!("{}: {}", problem.path, problem.message);
-                let diagnostic = Diagnostic::at(&file.name, document.text, document.lines_before, at, message);
-                let object = object.clone();
-                loaded.refusals.push(Refusal { object, field: problem.path, reason: problem.reason, diagnostic });
-            }
-            loaded.notes.extend(notes.into_iter().map(|note| format!("{}:{}: {note}", place.file, place.line)));
-            if let Some(first) = loaded.places.get(&object) {
-                let message = format!(
-                    "{object} is declared twice, here and at {}:{}; nobody can tell which is meant, so neither counts",
-                    first.file, first.line
-                );
-                let diagnostic = Diagnostic::at(&file.name, document.text, document.lines_before, (1, 1), message);
-                loaded.refusals.push(Refusal {
-                    object: object.clone(),
-                    field: String::new(),
-                    reason: "Invalid",
-                    diagnostic,
-                });
-                twice.push(object.clone());
-                state = ObjectState::Protected;
-            } else {
-                loaded.places.insert(object.clone(), place);
-            }
-            if state != ObjectState::Protected {
-                for (zone, claim) in declared {
-                    claims.entry(zone).or_default().insert(claim);
-                }
-            }
-            objects.insert(object, state);
+            gathered.add(&files[*index], read, &mut loaded);
         }
     }
-    for object in twice {
-        for zone in claims.values_mut() {
-            zone.remove_object(&object);
-        }
+    let Gathered { found, mut objects, mut claims, twice } = gathered;
+    withdraw(&mut claims, &twice);
+    let mut withdrawn = HashSet::new();
+    for separated in claims.values_mut().flat_map(|zone| config.rights.separate(zone)).collect::<Vec<_>>() {
+        objects.insert(separated.object.clone(), ObjectState::Protected);
+        withdrawn.insert(separated.object.clone());
+        let place = loaded.places.get(&separated.object);
+        let diagnostic = Diagnostic {
+            file: place.map_or("", |place| &*place.file).to_owned(),
+            line: place.map_or(0, |place| place.line),
+            column: 1,
+            message: format!("spec.share: {}", separated.message()),
+            source: String::new(),
+        };
+        let (object, field) = (separated.object, "spec.share".to_owned());
+        loaded.refusals.push(Refusal { object, field, reason: "ClaimDenied", diagnostic });
     }
+    withdraw(&mut claims, &withdrawn);
     loaded.empty = inputs.iter().zip(&found).filter(|(_, found)| **found == 0).map(|(input, _)| input.name()).collect();
     let objects = Arc::new(objects);
+    let line = |broken: &Diagnostic| format!("{}: {}", broken.place(), broken.message);
     let health = match loaded.broken.is_empty() {
         true => SourceHealth::Complete,
-        false => SourceHealth::Incomplete(
-            loaded.broken.iter().map(|broken| format!("{}: {}", broken.place(), broken.message)).collect(),
-        ),
+        false => SourceHealth::Incomplete(loaded.broken.iter().map(line).collect()),
     };
     for zone in claims.values_mut() {
         zone.objects = Arc::clone(&objects);
@@ -179,37 +127,104 @@ pub fn load(inputs: &[Input], config: &Config, prune: bool) -> Loaded {
     loaded
 }
 
+/// Takes out all that these objects declare.
+fn withdraw(claims: &mut HashMap<Name, Claims>, objects: &HashSet<ObjectId>) {
+    if !objects.is_empty() {
+        claims.values_mut().for_each(|zone| zone.retain(|claim| !objects.contains(&claim.object)));
+    }
+}
+
+/// What comes together while the documents are looked at in their order.
+struct Gathered {
+    found: Vec<usize>,
+    objects: HashMap<ObjectId, ObjectState>,
+    claims: HashMap<Name, Claims>,
+    twice: HashSet<ObjectId>,
+}
+
+impl Gathered {
+    fn add(&mut self, file: &File, read: Read, loaded: &mut Loaded) {
+        let (lowered, line, faults) = match read {
+            Read::Nothing => return,
+            Read::Skipped(note) => return loaded.notes.extend(note),
+            Read::Broken(diagnostic) => return loaded.broken.push(diagnostic),
+            Read::Record { lowered, line, faults } => (lowered, line, faults),
+        };
+        for input in &file.inputs {
+            self.found[*input] += 1;
+        }
+        loaded.objects += 1;
+        let Lowered { object, mut state, claims, notes, .. } = *lowered;
+        loaded.refusals.extend(faults.into_iter().map(|Fault { field, reason, diagnostic }| Refusal {
+            object: object.clone(),
+            field,
+            reason,
+            diagnostic,
+        }));
+        loaded.notes.extend(notes.into_iter().map(|note| format!("{}:{line}: {note}", file.name)));
+        if let Some(first) = loaded.places.get(&object) {
+            let message = format!(
+                "{object} is declared twice, here and at {}:{}; nobody can tell which is meant, so neither counts",
+                first.file, first.line
+            );
+            let diagnostic =
+                Diagnostic { file: file.name.to_string(), line, column: 1, message, source: String::new() };
+            let field = String::new();
+            loaded.refusals.push(Refusal { object: object.clone(), field, reason: "Invalid", diagnostic });
+            self.twice.insert(object.clone());
+            state = ObjectState::Protected;
+        } else {
+            loaded.places.insert(object.clone(), Place { file: file.name.clone(), line });
+        }
+        if state != ObjectState::Protected {
+            for (zone, claim) in claims {
+                self.claims.entry(zone).or_default().insert(claim);
+            }
+        }
+        self.objects.insert(object, state);
+    }
+}
+
 fn gather(inputs: &[Input], loaded: &mut Loaded) -> Vec<File> {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-    let mut hasher = DefaultHasher::new();
     let mut files: Vec<File> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen: HashMap<PathBuf, Option<usize>> = HashMap::new();
+    let mut stdin_read = false;
     for (input, source) in inputs.iter().enumerate() {
         let Input::Path(path) = source else {
+            if std::mem::replace(&mut stdin_read, true) {
+                loaded.broken.push(Diagnostic::file("-", "standard input can be read only once; give -f - once"));
+                continue;
+            }
             let mut text = String::new();
             match std::io::stdin().lock().read_to_string(&mut text) {
-                Ok(_) => files.push(File { name: "-".into(), text, input }),
+                Ok(_) => files.push(File { name: "-".into(), text, inputs: vec![input] }),
                 Err(error) => loaded.broken.push(Diagnostic::file("-", format!("standard input: {error}"))),
             }
             continue;
         };
         let (paths, errors) = files_of(path);
-        loaded.broken.extend(errors.into_iter().map(|error| match error.split_once(": ") {
-            Some((file, words)) => Diagnostic::file(file, words),
-            None => Diagnostic::file(path.display().to_string(), error),
-        }));
+        let error = |(path, words): (PathBuf, String)| Diagnostic::file(path.display().to_string(), words);
+        loaded.broken.extend(errors.into_iter().map(error));
         for path in paths {
-            // The same file under two inputs is read once.
-            if !seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+            // The same file under two inputs is read once, and counts for both.
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if let Some(known) = seen.get(&real) {
+                if let Some(file) = known.and_then(|index| files.get_mut(index)) {
+                    file.inputs.push(input);
+                    file.inputs.dedup();
+                }
                 continue;
             }
             let name: Arc<str> = path.display().to_string().into();
-            match read_stable(&path) {
-                Ok(text) => files.push(File { name, text, input }),
+            let read = read_stable(&path);
+            seen.insert(real, read.is_ok().then_some(files.len()));
+            match read {
+                Ok(text) => files.push(File { name, text, inputs: vec![input] }),
                 Err(words) => loaded.broken.push(Diagnostic::file(&*name, words)),
             }
         }
     }
+    let mut hasher = DefaultHasher::new();
     for file in &files {
         (&file.name, &file.text).hash(&mut hasher);
     }
@@ -217,18 +232,26 @@ fn gather(inputs: &[Input], loaded: &mut Loaded) -> Vec<File> {
     files
 }
 
+/// Fewer documents than this are read faster than threads are started.
+const MANY: usize = 256;
+
 /// Reads all documents, on all cores when there are many.
-fn read_all(files: &[File], documents: &[(usize, Document<'_>)], zones: &Zones, rights: &Rights) -> Vec<Vec<Read>> {
-    let one = |(index, document): &(usize, Document<'_>)| read(&files[*index].name, *document, zones, rights);
+fn read_all(files: &[File], documents: &[(usize, Document<'_>)], context: Context<'_>) -> Vec<Vec<Read>> {
+    let one = |(index, document): &(usize, Document<'_>)| read(&files[*index].name, *document, context);
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    if documents.len() < 200 || cores == 1 {
+    if documents.len() < MANY || cores == 1 {
         return documents.iter().map(one).collect();
     }
     let share = documents.len().div_ceil(cores);
     std::thread::scope(|scope| {
         let parts: Vec<_> =
             documents.chunks(share).map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())).collect();
-        parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+        let joined = parts.into_iter().map(|part| match part.join() {
+            Ok(reads) => reads,
+            // Going on without these documents would make their objects absent.
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        joined.flatten().collect()
     })
 }
 

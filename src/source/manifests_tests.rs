@@ -61,6 +61,11 @@ fn a_bad_document_hides_nothing() {
             "dns.example.com",
         ),
         ("---\nname: x\n", "missing"),
+        (
+            "---\napiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {name: x}\nspec: {name: x.internal, a: [10.0.0.1], a: [10.0.0.2]}\n",
+            "duplicate",
+        ),
+        ("---\napiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {name: x}\n", "spec"),
     ] {
         let (loaded, _dir) = read(&[("x.yaml", &format!("{bad}{good}"))]);
         assert_eq!(internal(&loaded), ["good.internal"], "{bad}");
@@ -76,8 +81,9 @@ fn a_bad_document_hides_nothing() {
 fn an_invalid_object_is_present_and_protected() {
     for (spec, field, line) in [
         ("name: x.internal, a: [10.0.0.300]", "spec.a[0]", 6),
-        ("name: x.internal, adresses: [10.0.0.1]", "", 6),
-        ("name: x.internal, txt: [no]", "", 6),
+        ("name: x.internal, adresses: [10.0.0.1]", "spec.adresses", 6),
+        ("name: x.internal, txt: [no]", "spec.txt[0]", 6),
+        ("name: x.internal, a: null", "spec.a", 6),
     ] {
         let (loaded, _dir) = read(&[("x.yaml", &format!("# head\n{}", record("bad", spec)))]);
         assert!(loaded.is_complete());
@@ -127,4 +133,168 @@ fn ten_thousand_documents() {
         .collect();
     let (loaded, _dir) = read(&[("many.yaml", &text)]);
     assert_eq!((loaded.objects, loaded.broken.len()), (10_000, 0));
+}
+
+#[test]
+fn all_faults_of_an_object_at_once_each_at_its_place() {
+    let text = "apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {name: x}\nspec:\n  name: x.internal\n  adress: [10.0.0.1]\n  ttl: -1\n  txt:\n    - ok\n    - no\n";
+    let (loaded, _dir) = read(&[("x.yaml", text)]);
+    let places: Vec<_> = loaded.refusals.iter().map(|r| (r.diagnostic.line, r.diagnostic.column)).collect();
+    assert_eq!(places, [(6, 3), (7, 8), (10, 7)], "{:?}", loaded.refusals);
+    assert!(
+        loaded.refusals[2].diagnostic.to_string().contains("10 |     - no\n   |       ^"),
+        "{}",
+        loaded.refusals[2].diagnostic
+    );
+    let deep = "name: x.internal\n  a: [10.0.0.1, 10.0.0.999]\n  mx: [{preference: 1, exchange: m}]\n";
+    let (loaded, _dir) = read(&[("x.yaml", &text.replace(&text[text.find("name: x.internal").unwrap()..], deep))]);
+    let places: Vec<_> = loaded.refusals.iter().map(|r| (r.diagnostic.line, r.diagnostic.column)).collect();
+    assert_eq!(places, [(6, 17), (7, 34)], "{:?}", loaded.refusals);
+}
+
+#[test]
+fn items_of_a_list_have_their_own_places() {
+    let item = |name: &str, address: &str| {
+        format!(
+            "- apiVersion: dns.knotwork.dev/v1alpha1\n  kind: StaticDNSRecord\n  metadata: {{name: {name}}}\n  spec:\n    name: {name}.internal\n    a:\n    - {address}\n"
+        )
+    };
+    let items = item("a", "10.0.0.1")
+        + &item("b", "10.0.0.300")
+        + "- {apiVersion: v1, kind: ConfigMap, data: {1: x}}\n"
+        + &item("c", "10.0.0.400");
+    for head in [
+        "apiVersion: v1\nkind: List\nitems:\n",
+        "apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecordList\nitems:\n",
+    ] {
+        let (loaded, _dir) = read(&[("x.yaml", &format!("{head}{items}"))]);
+        assert!(loaded.is_complete(), "{:?}", loaded.broken);
+        assert_eq!(internal(&loaded), ["a.internal"]);
+        let places: Vec<_> = loaded.refusals.iter().map(|r| (r.diagnostic.line, r.diagnostic.column)).collect();
+        assert_eq!(places, [(17, 7), (25, 7)]);
+        assert_eq!(loaded.places[&ObjectId::static_record("default", "c")].line, 19);
+    }
+}
+
+#[test]
+fn long_lists_and_many_twins_take_no_square_time() {
+    let object = |i: usize, address: &str| {
+        format!(
+            "{{\"apiVersion\":\"dns.knotwork.dev/v1alpha1\",\"kind\":\"StaticDNSRecord\",\"metadata\":{{\"name\":\"r{i}\"}},\"spec\":{{\"name\":\"r{i}.internal\",\"a\":[\"{address}\"]}}}}"
+        )
+    };
+    let items: Vec<String> = (0..3000).map(|i| object(i, "10.0.0.300")).collect();
+    let list = format!("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[\n{}]}}", items.join(",\n"));
+    let (loaded, _dir) = read(&[("bad.json", &list)]);
+    assert_eq!((loaded.refusals.len(), loaded.refusals[2999].diagnostic.line), (3000, 3001));
+    let list = list.replace("10.0.0.300", "10.0.0.1");
+    let (loaded, _dir) = read(&[("a.json", &list), ("copy/a.json", &list)]);
+    assert_eq!((loaded.refusals.len(), internal(&loaded).len()), (3000, 0));
+}
+
+#[test]
+fn doubtful_metadata_holds_everybody() {
+    let (loaded, _dir) = read(&[(
+        "x.yaml",
+        "apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata:\n  name: x\n  namspace: dns\nspec: {name: x.internal, a: [10.0.0.1]}\n",
+    )]);
+    assert!(loaded.broken[0].to_string().contains("x.yaml:5:3") && loaded.broken[0].message.contains("\"namespace\""));
+    assert!(!loaded.is_complete() && internal(&loaded).is_empty());
+}
+
+#[test]
+fn what_the_api_server_prints_is_read() {
+    let (loaded, _dir) = read(&[(
+        "x.yaml",
+        "apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata:\n  name: x\n  uid: 1-2\n  creationTimestamp: null\n  generation: 3\n  labels: {a: b}\n  managedFields: [{manager: kubectl, fieldsV1: {\"f:spec\": {}}}]\nspec: {name: x.internal, a: [10.0.0.1]}\nstatus: {conditions: [{type: Ready, status: \"True\"}], anything: 1}\n",
+    )]);
+    assert!(loaded.is_complete() && loaded.refusals.is_empty(), "{loaded:?}");
+    assert_eq!(internal(&loaded), ["x.internal"]);
+}
+
+#[test]
+fn a_file_under_two_inputs_counts_for_both() {
+    let (_, dir) = read(&[("a.yaml", &record("x", "name: a.internal, a: [10.0.0.1]"))]);
+    let inputs = [Input::Path(dir.path().to_owned()), Input::Path(dir.path().join("a.yaml"))];
+    let loaded = load(&inputs, &config(), false);
+    assert_eq!((loaded.objects, loaded.empty.len(), loaded.refusals.len()), (1, 0, 0));
+}
+
+/// A file that was cut anywhere never makes an object vanish without a word, save between documents, where nobody can tell.
+#[test]
+fn a_cut_file_is_noticed() {
+    let text = record("a", "name: a.internal, a: [10.0.0.1]")
+        + "---\napiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata:\n  name: b\n  namespace: dns\nspec:\n  name: b.internal\n  txt: [\"x\", 'y']\n"
+        + &record("c", "name: c.internal, a: [10.0.0.3]");
+    let id = |name: &str| ObjectId::static_record("dns", name);
+    let starts: Vec<usize> = text.match_indices("---\n").map(|(at, _)| at).collect();
+    let (config, dir) = (config(), tempfile::tempdir().unwrap());
+    let path = dir.path().join("x.yaml");
+    for end in 1..text.len() {
+        std::fs::write(&path, &text[..end]).unwrap();
+        let loaded = load(&[Input::Path(path.clone())], &config, true);
+        let here = starts.iter().filter(|start| **start < end).count();
+        let between = starts.iter().any(|start| (*start..=start + 4).contains(&end));
+        for name in ["a", "b", "c"].iter().take(here) {
+            let known = loaded.places.contains_key(&id(name));
+            assert!(known || between || !loaded.is_complete(), "{name} is gone: {}", &text[..end]);
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_or_no_yaml_hold_everybody() {
+    let good = record("x", "name: a.internal, a: [10.0.0.1]");
+    for bad in
+        [&b"\0\0\0\0\0\0\0\0"[..], b"\xff\xfe", b"a:\n\t- b\n", b"a: *nobody\n", b"a: &x [*x]\n", b"a: 1\na: 2\n"]
+    {
+        let (_, dir) = read(&[("good.yaml", &good)]);
+        std::fs::write(dir.path().join("bad.yaml"), bad).unwrap();
+        let loaded = load(&[Input::Path(dir.path().to_owned())], &config(), true);
+        assert!(!loaded.is_complete(), "{bad:?}");
+        assert_eq!(internal(&loaded), ["a.internal"]);
+        assert!(loaded.broken[0].file.ends_with("bad.yaml"));
+    }
+}
+
+#[test]
+fn tabs_are_welcome_in_json() {
+    let text = "{\n\t\"apiVersion\": \"dns.knotwork.dev/v1alpha1\",\n\t\"kind\": \"StaticDNSRecord\",\n\t\"metadata\": {\n\t\t\"name\": \"x\"\n\t},\n\t\"spec\": {\n\t\t\"name\": \"x.internal\",\n\t\t\"a\": [\n\t\t\t\"10.0.0.1\"\n\t\t]\n\t}\n}\n";
+    let (loaded, _dir) = read(&[("x.json", text)]);
+    assert!(loaded.is_complete(), "{}", loaded.broken[0]);
+    assert_eq!(internal(&loaded), ["x.internal"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_links_and_lost_folders() {
+    use std::os::unix::fs::symlink;
+    let (_, dir) = read(&[("a.yaml", &record("x", "name: a.internal, a: [10.0.0.1]"))]);
+    symlink(dir.path(), dir.path().join("circle")).unwrap();
+    symlink("/nowhere/records", dir.path().join("records")).unwrap();
+    let pipe = dir.path().join("p.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let loaded = load(&[Input::Path(dir.path().to_owned())], &config(), true);
+    assert_eq!(loaded.objects, 1);
+    let broken: Vec<&str> = loaded.broken.iter().map(|broken| broken.file.rsplit('/').next().unwrap()).collect();
+    assert_eq!(broken, ["p.yaml", "records"], "{:?}", loaded.broken);
+}
+
+#[test]
+fn namespaces_do_not_share_without_a_rule() {
+    let text = "owner: home\ninstance: x\nservers:\n  - {name: s, address: 127.0.0.1, zones: [{name: internal}]}\nclaims:\n  - {namespaces: [a, b], names: [\"*.internal\"]}\n";
+    let share = "name: a.internal, a: [10.0.0.1], share: true";
+    let docs = record("x", share).replace("namespace: dns", "namespace: a")
+        + &record("x", share).replace("namespace: dns", "namespace: b");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("x.yaml"), docs).unwrap();
+    for (text, refused) in [(text.to_owned(), 1), (text.replace("\"]}", "\"], share: true}"), 0)] {
+        let config = Config::parse(Path::new("knotwork.yaml"), &text).unwrap();
+        let loaded = load(&[Input::Path(dir.path().to_owned())], &config, false);
+        assert_eq!(loaded.refusals.len(), refused, "{:?}", loaded.refusals);
+        assert_eq!(internal(&loaded).len(), 1);
+        let zone = &loaded.claims[&Name::parse("internal").unwrap()];
+        let protected = zone.objects.values().filter(|state| **state == ObjectState::Protected).count();
+        assert_eq!(protected, refused);
+    }
 }

@@ -5,8 +5,8 @@ mod config_check;
 mod diagnostic;
 mod document;
 mod keyfile;
-mod locate;
 mod manifests;
+mod tree;
 mod walk;
 
 pub use config::{Config, ConfigError, ServerSettings, ZoneSettings};

@@ -32,7 +32,7 @@ impl Input {
 }
 
 /// The manifest files below one input, sorted; and the places that could not be looked into.
-pub(super) fn files_of(path: &Path) -> (Vec<PathBuf>, Vec<String>) {
+pub(super) fn files_of(path: &Path) -> (Vec<PathBuf>, Vec<(PathBuf, String)>) {
     let mut files = BTreeSet::new();
     let mut errors = Vec::new();
     let mut seen = BTreeSet::new();
@@ -41,12 +41,18 @@ pub(super) fn files_of(path: &Path) -> (Vec<PathBuf>, Vec<String>) {
         Ok(_) => {
             files.insert(path.to_owned());
         }
-        Err(error) => errors.push(format!("{}: {error}; check the path given with -f", path.display())),
+        Err(error) => errors.push((path.to_owned(), format!("{error}; check the path given with -f"))),
     }
+    errors.sort();
     (files.into_iter().collect(), errors)
 }
 
-fn walk(dir: &Path, seen: &mut BTreeSet<(u64, u64)>, files: &mut BTreeSet<PathBuf>, errors: &mut Vec<String>) {
+fn walk(
+    dir: &Path,
+    seen: &mut BTreeSet<(u64, u64)>,
+    files: &mut BTreeSet<PathBuf>,
+    errors: &mut Vec<(PathBuf, String)>,
+) {
     // Symbolic links may lead in circles; a folder is entered once.
     match fs::metadata(dir) {
         Ok(meta) => {
@@ -54,17 +60,17 @@ fn walk(dir: &Path, seen: &mut BTreeSet<(u64, u64)>, files: &mut BTreeSet<PathBu
                 return;
             }
         }
-        Err(error) => return errors.push(format!("{}: {error}", dir.display())),
+        Err(error) => return errors.push((dir.to_owned(), error.to_string())),
     }
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) => return errors.push(format!("{}: {error}", dir.display())),
+        Err(error) => return errors.push((dir.to_owned(), error.to_string())),
     };
     for entry in entries {
         let path = match entry {
             Ok(entry) => entry.path(),
             Err(error) => {
-                errors.push(format!("{}: {error}", dir.display()));
+                errors.push((dir.to_owned(), error.to_string()));
                 continue;
             }
         };
@@ -73,14 +79,18 @@ fn walk(dir: &Path, seen: &mut BTreeSet<(u64, u64)>, files: &mut BTreeSet<PathBu
         if name.starts_with('.') || name.ends_with('~') {
             continue;
         }
-        let wanted = Path::new(name).extension().is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
+        let extension = Path::new(name).extension();
+        let wanted = extension.is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
         match fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => walk(&path, seen, files, errors),
-            Ok(_) if wanted => {
+            Ok(meta) if wanted && meta.is_file() => {
                 files.insert(path);
             }
+            // Opening a pipe that nobody writes to would wait for ever.
+            Ok(_) if wanted => errors.push((path, "is neither a file nor a folder; move it elsewhere".to_owned())),
             Ok(_) => {}
-            Err(error) if wanted => errors.push(format!("{}: {error}", path.display())),
+            // A link that leads nowhere may stand for a whole folder, on a disk that is not there just now.
+            Err(error) if wanted || extension.is_none() => errors.push((path, error.to_string())),
             Err(_) => {}
         }
     }
@@ -99,6 +109,12 @@ pub(super) fn read_stable(path: &Path) -> Result<String, String> {
     for _ in 0..5 {
         let mut file = fs::File::open(path).map_err(|error| error.to_string())?;
         let before = file.metadata().map_err(|error| error.to_string())?;
+        if !before.is_file() {
+            // A pipe that was named on the command line, `-f <(generate)`: it can be read but once.
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+            return text(bytes);
+        }
         let mut bytes = Vec::with_capacity(before.size() as usize + 1);
         file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         let after = file.metadata().map_err(|error| error.to_string())?;
@@ -107,15 +123,17 @@ pub(super) fn read_stable(path: &Path) -> Result<String, String> {
         if state(&before) != state(&after) || state(&after) != state(&named) {
             continue;
         }
-        if bytes.is_empty() {
-            return Err(
-                "the file is empty; remove it, or write what belongs there (nothing is deleted meanwhile)".into()
-            );
-        }
-        return String::from_utf8(bytes)
-            .map_err(|error| format!("not UTF-8 text at byte {}; save it as UTF-8", error.utf8_error().valid_up_to()));
+        return text(bytes);
     }
     Err("the file changes while it is read; try again when its writer has finished".into())
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, String> {
+    if bytes.is_empty() {
+        return Err("the file is empty; remove it, or write what belongs there (nothing is deleted meanwhile)".into());
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("not UTF-8 text at byte {}; save it as UTF-8", error.utf8_error().valid_up_to()))
 }
 
 /// A number that changes when any file below the inputs is changed, added or removed.

@@ -1,0 +1,209 @@
+//! A YAML document as a tree of values with their places: for everything that is said about a document after reading it.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+/// Line and column, from 1.
+pub(super) type Place = (usize, usize);
+
+/// A value and where it stands.
+pub(super) struct Tree {
+    place: Place,
+    node: Node,
+}
+
+enum Node {
+    Map(Vec<(String, Place, Tree)>),
+    List(Vec<Tree>),
+    Scalar(Value),
+}
+
+impl Tree {
+    /// The value without its places.
+    pub fn value(&self) -> Value {
+        match &self.node {
+            Node::Map(entries) => entries.iter().map(|(key, _, tree)| (key.clone(), tree.value())).collect(),
+            Node::List(items) => items.iter().map(Tree::value).collect(),
+            Node::Scalar(value) => value.clone(),
+        }
+    }
+
+    /// What stands under a key of this mapping.
+    pub fn get(&self, key: &str) -> Option<&Tree> {
+        let Node::Map(entries) = &self.node else { return None };
+        entries.iter().find(|(own, ..)| own == key).map(|(.., tree)| tree)
+    }
+
+    /// The items, if this is a list.
+    pub fn items(&self) -> Option<&[Tree]> {
+        match &self.node {
+            Node::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The text, if this is a string.
+    pub fn text(&self) -> Option<&str> {
+        match &self.node {
+            Node::Scalar(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing here.
+    pub fn is_null(&self) -> bool {
+        matches!(self.node, Node::Scalar(Value::Null))
+    }
+
+    /// Where it begins.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The place of the deepest part of `path` that the document has; with `key`, that of the last part's key.
+    pub fn find(&self, path: &str, key: bool) -> Place {
+        let mut at = self;
+        let mut place = self.place;
+        for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
+            let next = match (&at.node, part.strip_suffix(']')) {
+                (Node::List(items), Some(index)) => {
+                    index.parse::<usize>().ok().and_then(|index| items.get(index)).map(|item| (item.place, item))
+                }
+                (Node::Map(entries), None) => {
+                    entries.iter().find(|(own, ..)| own == part).map(|(_, place, tree)| (*place, tree))
+                }
+                _ => None,
+            };
+            let Some((own, tree)) = next else { break };
+            // A value that stands nowhere (`key:` and nothing) is where its key is.
+            place = if key || tree.is_null() { own } else { tree.place };
+            at = tree;
+        }
+        place
+    }
+}
+
+/// Reads a document. The limits are those of one document.
+///
+/// # Errors
+/// As the YAML reader's.
+pub(super) fn parse(text: &str) -> Result<Tree, serde_saphyr::Error> {
+    super::document::parse::<Spanned<Node>>(text).map(tree)
+}
+
+fn place<T>(spanned: &Spanned<T>) -> Place {
+    (spanned.referenced.line() as usize, spanned.referenced.column() as usize)
+}
+
+fn tree(spanned: Spanned<Node>) -> Tree {
+    Tree { place: place(&spanned), node: spanned.value }
+}
+
+/// A key; documents of others may have keys that are no strings.
+struct Key(String);
+
+struct KeyVisitor;
+
+impl Visitor<'_> for KeyVisitor {
+    type Value = Key;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_str<E: Error>(self, key: &str) -> Result<Key, E> {
+        Ok(Key(key.to_owned()))
+    }
+    fn visit_bool<E: Error>(self, key: bool) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+    fn visit_i64<E: Error>(self, key: i64) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+    fn visit_u64<E: Error>(self, key: u64) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+    fn visit_f64<E: Error>(self, key: f64) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+    fn visit_unit<E: Error>(self) -> Result<Key, E> {
+        Ok(Key(String::new()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_any(KeyVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = map.next_key::<Spanned<Key>>()? {
+            let at = place(&key);
+            entries.push((key.value.0, at, tree(map.next_value()?)));
+        }
+        Ok(Node::Map(entries))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(tree(item));
+        }
+        Ok(Node::List(items))
+    }
+    fn visit_str<E: Error>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+    fn visit_unit<E: Error>(self) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::Null))
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn finds_fields_items_and_keys() {
+        let text =
+            "spec:\n  name: x\n  a:\n    - 10.0.0.1\n    - bad\n  mx: [{preference: 1, exchange: y}]\n  ttl:\n1: x\n";
+        let tree = parse(text).unwrap();
+        assert_eq!(tree.find("spec.a[1]", false), (5, 7));
+        assert_eq!(tree.find("spec.mx[0].exchange", false), (6, 34));
+        assert_eq!(tree.find("spec.mx[0].exchange", true), (6, 24));
+        assert_eq!(tree.find("spec.name", false), (2, 9));
+        assert_eq!(tree.find("spec.name", true), (2, 3));
+        assert_eq!(tree.find("spec.zone", false), (2, 3));
+        assert_eq!(tree.find("spec.ttl", false), (7, 3));
+        let value = tree.value();
+        assert_eq!((&value["spec"]["a"][1], &value["1"]), (&"bad".into(), &"x".into()));
+    }
+}
