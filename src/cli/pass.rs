@@ -80,6 +80,7 @@ impl ZoneResult {
 /// Somebody else's hold on the zone is a refusal; a server that cannot be asked is an error.
 fn error_exit(error: &EngineError) -> Exit {
     match error {
+        EngineError::Server(error) if error.reason() == "UpdateRefused" => Exit::Left,
         EngineError::Server(_)
         | EngineError::NoView { .. }
         | EngineError::FailedOver { .. }
