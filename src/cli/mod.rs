@@ -1,7 +1,7 @@
 //! Everything that a person sees: commands, their words and their exit codes.
 
 mod args;
-// mod demo;
+mod demo;
 mod doctor;
 mod exit;
 mod explain;
@@ -67,7 +67,7 @@ async fn run(command: Command, config: Option<std::path::PathBuf>, printer: &mut
         Command::Zone(zone) => zones::zone(&zone, config, printer).await,
         Command::Explain(explain) => explain::explain(&explain, config, printer).await,
         Command::Doctor => doctor::doctor(config, printer).await,
-        Command::Demo(_) => Exit::Error,
+        Command::Demo(demo) => demo::demo(&demo, printer).await,
         Command::Crds | Command::Completions { .. } => Exit::Done,
     }
 }
