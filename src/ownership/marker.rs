@@ -141,6 +141,9 @@ impl Marker {
         if !txt::speaks_of_heritage(rdata) {
             return MarkerText::Other;
         }
+        if let Some(marker) = parse_plain(rdata) {
+            return MarkerText::Marker(marker);
+        }
         let Some(joined) = txt::join(rdata) else { return MarkerText::Other };
         let Ok(text) = std::str::from_utf8(&joined) else {
             return if joined.starts_with(b"heritage=knotwork,") {
@@ -176,6 +179,25 @@ impl Marker {
             name.child(label.as_bytes())
         }
     }
+}
+
+/// The common case, without a detour: one string, nothing escaped, nothing optional.
+fn parse_plain(rdata: &[u8]) -> Option<Marker> {
+    let (&len, text) = rdata.split_first()?;
+    if text.len() != usize::from(len) || !text.iter().all(|b| (0x21..=0x7e).contains(b) && !b"%\"\\;".contains(b)) {
+        return None;
+    }
+    let rest = std::str::from_utf8(text).ok()?.strip_prefix("heritage=knotwork,v=1,owner=")?;
+    let (owner, rest) = rest.split_once(',')?;
+    let (word, rest) = rest.strip_prefix("type=")?.split_once(',')?;
+    let (set, rest) = rest.strip_prefix("set=")?.split_once(',')?;
+    let resource = rest.strip_prefix("resource=")?;
+    let rtype = RrType::parse(word)?;
+    let plain = !owner.is_empty() && !resource.is_empty() && !resource.contains(',') && rtype.to_string() == word;
+    plain.then(|| {
+        let (owner, resource) = (owner.to_owned(), ObjectId::new(resource));
+        Some(Marker { owner, rtype, set: SetHash::parse(set)?, resource, retain: false, share: None, label: None })
+    })?
 }
 
 fn parse_pairs(text: &str) -> Result<Marker, ReadOnly> {
@@ -277,6 +299,32 @@ mod tests {
             "heritage=knotwork,v=1,owner=home,type=A,set=0123456789abcdef,resource=staticdnsrecord/dns/routy"
         );
         assert_eq!(Marker::parse_rdata(&marker().to_rdata()), MarkerText::Marker(marker()));
+    }
+
+    #[test]
+    fn the_short_way_and_the_long_way_agree() {
+        for text in [
+            marker().to_text(),
+            marker().to_text().replace("type=A", "type=TYPE1"),
+            marker().to_text().replace("type=A", "type=a"),
+            marker().to_text().replace("owner=home", "owner="),
+            marker().to_text().replace("owner=home", "owner=ho%6De"),
+            format!("{},policy=retain", marker().to_text()),
+            format!("{},", marker().to_text()),
+        ] {
+            let rdata = txt::split(text.as_bytes());
+            let long = match parse_pairs(&text) {
+                Ok(marker) if marker.to_text() == text => Some(marker),
+                _ => None,
+            };
+            let parsed = match Marker::parse_rdata(&rdata) {
+                MarkerText::Marker(marker) => Some(marker),
+                _ => None,
+            };
+            assert_eq!(parsed, long, "{text}");
+            assert!(parse_plain(&rdata).is_none() || parse_plain(&rdata) == long, "{text}");
+        }
+        assert!(parse_plain(&marker().to_rdata()).is_some());
     }
 
     #[test]

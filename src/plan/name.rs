@@ -63,6 +63,9 @@ pub(super) fn plan_node(ctx: &Ctx<'_>, name: &Name, node: Option<Node<'_>>) -> N
     if claims.is_none() && facts.own.is_empty() {
         return plan;
     }
+    if is_as_wished(ctx, &facts) {
+        return plan;
+    }
     let mut desk = Desk { ctx, facts: &facts, contests: BTreeMap::new(), going: Vec::new(), plan };
     desk.hold_contests();
     desk.one_alias();
@@ -74,6 +77,25 @@ pub(super) fn plan_node(ctx: &Ctx<'_>, name: &Name, node: Option<Node<'_>>) -> N
     desk.settle_claimed(&contests);
     desk.fit();
     desk.plan
+}
+
+/// The common case, recognised without a contest: every set at the name is declared by one living object, is as declared,
+/// and carries exactly the marker that it should.
+fn is_as_wished(ctx: &Ctx<'_>, facts: &NameFacts) -> bool {
+    let Some(types) = ctx.claims.sets.get(&facts.name) else { return false };
+    if types.len() != facts.own.len() || !facts.signs.is_empty() {
+        return false;
+    }
+    if types.len() > 1 && types.keys().any(|rtype| is_alias(*rtype)) {
+        return false;
+    }
+    types.iter().all(|(rtype, list)| {
+        let [claim] = &list[..] else { return false };
+        let living = matches!(state(ctx.claims, &claim.object), None | Some(ObjectState::Present));
+        let as_declared = || facts.set(*rtype).is_some_and(|live| live.same(&claim.set, *rtype));
+        let as_marked = || facts.own_of(*rtype).any(|mark| mark.marker == wish::marker(ctx.rules, claim));
+        living && as_declared() && as_marked() && check::check(ctx.rules, claim).is_ok()
+    })
 }
 
 pub(super) struct Desk<'a, 'b> {

@@ -96,32 +96,29 @@ impl Planner {
         self.counted.clear();
         self.total = [0; CLASSES.len()];
         self.tops = claims.sets.keys().filter(|name| is_top(&self.rules, claims, name)).cloned().collect();
-        let ctx = Ctx {
-            rules: &self.rules,
-            claims,
-            view,
-            classes: Classifier::with_index(&self.rules, view, &self.signs).dhcid_names(options.dhcid_names),
-        };
-        let mut found: Vec<(Name, NamePlan)> = Vec::new();
+        // Borrowed by the context while results are stored.
+        let (rules, signs) = (self.rules.clone(), std::mem::take(&mut self.signs));
+        let classes = Classifier::with_index(&rules, view, &signs).dhcid_names(options.dhcid_names);
+        let ctx = Ctx { rules: &rules, claims, view, classes };
         for node in view.nodes() {
             let name = node.name();
-            if is_plain_node(&self.rules, node, &name) {
+            if is_plain_node(&rules, node, &name) {
                 // The name that it marks is planned by itself, unless nothing else would lead to it.
                 if let Some(parent) = name.parent().filter(|p| !view.in_use(p) && !claims.sets.contains_key(p)) {
-                    found.push((parent.clone(), plan_name(&ctx, &parent)));
+                    let plan = plan_name(&ctx, &parent);
+                    self.put(parent, plan);
                 }
                 continue;
             }
             let plan = plan_node(&ctx, &name, Some(node));
-            found.push((name, plan));
-        }
-        let marks = self.signs.dname_marks().filter(|name| !claims.sets.contains_key(name));
-        for name in claims.sets.keys().chain(marks).filter(|name| !view.in_use(name)) {
-            found.push((name.clone(), plan_name(&ctx, name)));
-        }
-        for (name, plan) in found {
             self.put(name, plan);
         }
+        let marks = signs.dname_marks().filter(|name| !claims.sets.contains_key(name));
+        for name in claims.sets.keys().chain(marks).filter(|name| !view.in_use(name)) {
+            self.put(name.clone(), plan_name(&ctx, name));
+        }
+        drop(ctx);
+        self.signs = signs;
     }
 
     /// Plans again what changed. `view` and `claims` are the new ones.

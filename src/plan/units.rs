@@ -24,20 +24,17 @@ pub struct Unit {
 pub fn units(plan: &Plan) -> Vec<Unit> {
     let sendable: Vec<usize> = (0..plan.changes.len()).filter(|index| !plan.changes[*index].held).collect();
     let mut sets = Groups::new(plan.changes.len());
-    // A prerequisite about a whole name concerns each of its sets.
-    let whole: HashSet<&Name> = sendable.iter().flat_map(|i| &plan.changes[*i].guards).filter_map(whole_name).collect();
-    let mut first: HashMap<(&Name, RrType), usize> = HashMap::new();
+    // Joined by name: the types of a name share its marker's set anyway, and a prerequisite about a whole name concerns each.
+    let mut first: HashMap<&Name, usize> = HashMap::new();
     for &index in sendable.iter().filter(|index| plan.changes[**index].after.is_none()) {
-        for (name, rtype) in pinned(&plan.changes[index]) {
-            let everything = whole.contains(name).then_some((name, RrType::ANY));
-            for key in everything.into_iter().chain([(name, rtype)]) {
-                match first.get(&key) {
-                    Some(&other) => sets.join(other, index),
-                    None => {
-                        first.insert(key, index);
-                    }
-                }
+        let mut last: Option<&Name> = None;
+        for name in pinned(&plan.changes[index]) {
+            if last == Some(name) {
+                continue;
             }
+            last = Some(name);
+            let other = *first.entry(name).or_insert(index);
+            sets.join(other, index);
         }
     }
     let mut members: HashMap<usize, usize> = HashMap::new();
@@ -63,16 +60,18 @@ pub fn units(plan: &Plan) -> Vec<Unit> {
 }
 
 fn fill(unit: &mut Unit, plan: &Plan) {
+    // One change alone repeats nothing.
+    let alone = unit.changes.len() == 1;
     let (mut guards, mut removes, mut adds) = (HashSet::new(), HashSet::new(), HashSet::new());
     let (mut first, mut middle, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for change in unit.changes.iter().map(|index| &plan.changes[*index]) {
-        unit.guards.extend(change.guards.iter().filter(|guard| guards.insert(*guard)).cloned());
+        unit.guards.extend(change.guards.iter().filter(|guard| alone || guards.insert(*guard)).cloned());
         for edit in &change.edits {
             match edit {
-                Edit::Remove(name, rtype, rdata) if removes.insert(key(name, *rtype, rdata)) => {
+                Edit::Remove(name, rtype, rdata) if alone || removes.insert(key(name, *rtype, rdata)) => {
                     middle.push(edit.clone())
                 }
-                Edit::Add(name, rtype, _, rdata) if adds.insert(key(name, *rtype, rdata)) => {
+                Edit::Add(name, rtype, _, rdata) if alone || adds.insert(key(name, *rtype, rdata)) => {
                     let apex_ns = *rtype == RrType::NS && *name == plan.zone;
                     if apex_ns { first.push(edit.clone()) } else { last.push(edit.clone()) }
                 }
@@ -88,21 +87,17 @@ fn key<'a>(name: &'a Name, rtype: RrType, rdata: &'a Rdata) -> (&'a Name, RrType
     (name, rtype, rdata)
 }
 
-fn whole_name(guard: &Guard) -> Option<&Name> {
-    match guard {
-        Guard::NameNotInUse(name) | Guard::NameInUse(name) => Some(name),
-        _ => None,
-    }
-}
-
-/// The record sets that a change pins or touches; a name as a whole counts as type ANY.
-fn pinned(change: &Change) -> impl Iterator<Item = (&Name, RrType)> {
+/// The names of the record sets that a change pins or touches.
+fn pinned(change: &Change) -> impl Iterator<Item = &Name> {
     let guards = change.guards.iter().map(|guard| match guard {
-        Guard::NameNotInUse(name) | Guard::NameInUse(name) => (name, RrType::ANY),
-        Guard::SetAbsent(name, rtype) | Guard::SetExists(name, rtype) | Guard::SetIs(name, rtype, _) => (name, *rtype),
+        Guard::NameNotInUse(name)
+        | Guard::NameInUse(name)
+        | Guard::SetAbsent(name, _)
+        | Guard::SetExists(name, _)
+        | Guard::SetIs(name, ..) => name,
     });
     let edits = change.edits.iter().map(|edit| match edit {
-        Edit::Remove(name, rtype, _) | Edit::Add(name, rtype, ..) => (name, *rtype),
+        Edit::Remove(name, ..) | Edit::Add(name, ..) => name,
     });
     guards.chain(edits)
 }
