@@ -28,7 +28,29 @@ fn code(spec: &str) -> Result<(), String> {
 }
 
 fn schema() -> Value {
-    crd::crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    let mut schema = crd::crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    patterns_as_rules(&mut schema);
+    schema
+}
+
+/// `pattern` is left to the API server; here a rule says the same.
+fn patterns_as_rules(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            map.values_mut().for_each(patterns_as_rules);
+            let Some(Value::String(pattern)) = map.get("pattern").cloned() else { return };
+            let rule = format!("self.matches({})", Value::from(pattern));
+            let rules = map.entry("x-kubernetes-validations").or_insert(json!([])).as_array_mut().unwrap();
+            rules.push(json!({"rule": rule, "message": "pattern"}));
+        }
+        Value::Array(items) => items.iter_mut().for_each(patterns_as_rules),
+        _ => {}
+    }
+}
+
+/// A field without its indices: lists and their items count as one place.
+fn field(path: &str) -> String {
+    path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect()
 }
 
 fn samples() -> Vec<(&'static str, &'static str)> {
@@ -61,6 +83,15 @@ fn schema_rules_and_code_agree() {
         if got != verdict {
             wrong.push(format!("{spec}\n  expected {verdict}, got {got}: {by_schema:?} {by_rules:?} {by_code:?}"));
         }
+        if let (Some(errors), Err(said)) = (&by_rules, &by_code) {
+            // A rule over a list names the list, the code the field of the item.
+            let said = field(said.split(": ").next().unwrap());
+            let same =
+                |path: &str| said == field(path) || said.starts_with(&format!("{}.", field(path))) && path != "spec";
+            if !errors.iter().any(|error| same(&error.field_path)) {
+                wrong.push(format!("{spec}\n  the code names {said}, the rules {errors:?}"));
+            }
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -81,6 +112,68 @@ fn rules_name_the_field_that_the_code_names() {
         assert!(said.contains(&path), "{spec}: {said:?}");
         assert!(code(spec).unwrap_err().starts_with(path), "{spec}");
     }
+}
+
+/// What the API server wants of a schema: structural, no forbidden keywords, bounds wherever a rule looks.
+#[test]
+fn the_schema_is_structural() {
+    const KNOWN: &[&str] = &[
+        "type",
+        "format",
+        "description",
+        "properties",
+        "required",
+        "items",
+        "enum",
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "pattern",
+        "default",
+        "x-kubernetes-validations",
+        "x-kubernetes-list-type",
+        "x-kubernetes-list-map-keys",
+    ];
+    fn walk(schema: &Value, path: &str) {
+        for key in schema.as_object().unwrap().keys() {
+            assert!(KNOWN.contains(&key.as_str()), "{path}: the keyword {key}");
+        }
+        match schema["type"].as_str().unwrap_or_else(|| panic!("{path} has no type")) {
+            "object" if path == ".metadata" => assert_eq!(schema.as_object().unwrap().len(), 1),
+            "object" => {
+                let properties = schema["properties"].as_object().unwrap_or_else(|| panic!("{path} is open"));
+                for key in schema["required"].as_array().into_iter().flatten() {
+                    assert!(properties.contains_key(key.as_str().unwrap()), "{path}: required {key}");
+                }
+                properties.iter().for_each(|(key, inner)| walk(inner, &format!("{path}.{key}")));
+            }
+            "array" => {
+                assert!(schema["maxItems"].is_u64(), "{path} has no bound");
+                assert!(schema["x-kubernetes-list-type"].is_string(), "{path}: set, map or atomic");
+                for key in schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten() {
+                    assert!(schema["items"]["required"].as_array().unwrap().contains(key), "{path}: key {key}");
+                }
+                walk(&schema["items"], &format!("{path}[]"));
+            }
+            "string" => {
+                let bounded = schema["maxLength"].is_u64() || schema["enum"].is_array() || schema["format"].is_string();
+                // The API server's own fields at the top have no bounds of ours.
+                assert!(bounded || matches!(path, ".apiVersion" | ".kind"), "{path} has no bound");
+            }
+            "integer" | "boolean" => {}
+            other => panic!("{path}: {other}"),
+        }
+        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            assert!(rule["message"].is_string(), "{path}: {rule}");
+            if let Some(at) = rule["fieldPath"].as_str() {
+                assert!(schema["properties"][&at[1..]].is_object(), "{path}: no field {at}");
+            }
+        }
+    }
+    walk(&crd::crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "");
 }
 
 #[test]

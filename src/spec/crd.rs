@@ -6,8 +6,8 @@
 
 use serde_json::{Value, json};
 
+use super::limits;
 use super::record::{GROUP, KIND, VERSION};
-use super::values::{MAX_OTHER, MAX_VALUES};
 
 /// The CRD as YAML, as `knotwork crds` prints it and `crds/` has it.
 pub fn yaml() -> String {
@@ -81,15 +81,30 @@ fn any_text(description: &str, most: usize) -> Value {
     json!({"type": "string", "description": description, "maxLength": most})
 }
 
+/// A text of a form that a regular expression can say; unlike in a rule, its length costs nothing here.
+fn pattern(description: &str, most: usize, pattern: &str) -> Value {
+    json!({"type": "string", "description": description, "maxLength": most, "pattern": pattern})
+}
+
 fn number(description: &str, most: u64) -> Value {
     json!({"type": "integer", "format": if most > 65535 { "int64" } else { "int32" }, "description": description, "minimum": 0, "maximum": most})
 }
 
-fn atomic(description: &str, items: Value) -> Value {
-    json!({"type": "array", "description": description, "x-kubernetes-list-type": "atomic", "maxItems": MAX_VALUES, "items": items})
+fn one_of(description: &str, numbers: &[u8]) -> Value {
+    json!({"type": "integer", "format": "int32", "description": description, "enum": numbers})
 }
 
-fn of(description: &str, parts: Value) -> Value {
+/// With rules of its own.
+fn ruled(mut value: Value, rules: &[Value]) -> Value {
+    value["x-kubernetes-validations"] = json!(rules);
+    value
+}
+
+fn atomic(description: &str, items: Value) -> Value {
+    json!({"type": "array", "description": description, "x-kubernetes-list-type": "atomic", "maxItems": limits::VALUES, "items": items})
+}
+
+fn of(description: &str, parts: Value, rules: &[Value]) -> Value {
     let optional = ["params"];
     let required: Vec<&String> = parts
         .as_object()
@@ -97,9 +112,12 @@ fn of(description: &str, parts: Value) -> Value {
         .flat_map(|map| map.keys())
         .filter(|key| !optional.contains(&key.as_str()))
         .collect();
-    let required = json!(required);
-    json!({"type": "array", "description": description, "x-kubernetes-list-type": "atomic", "maxItems": MAX_VALUES,
-        "items": {"type": "object", "required": required, "properties": parts}})
+    let mut item = json!({"type": "object", "required": required, "properties": parts});
+    if !rules.is_empty() {
+        item = ruled(item, rules);
+    }
+    // Long lists of objects with long strings would make rules over them too dear.
+    json!({"type": "array", "description": description, "x-kubernetes-list-type": "atomic", "maxItems": limits::OBJECTS, "items": item})
 }
 
 fn rule(rule: &str, message: &str, path: &str) -> Value {
@@ -110,83 +128,244 @@ fn rule(rule: &str, message: &str, path: &str) -> Value {
     value
 }
 
+/// A domain name. Escapes and international names are left to the code: a rule cannot count their octets.
+fn name(description: &str) -> Value {
+    let or_code = r"self.contains('\\') || self.matches('[^ -~]')";
+    ruled(
+        text(description, limits::NAME),
+        &[
+            rule(r"!self.matches('[\\x00-\\x20\\x7f]')", "a blank or a control character in a name", ""),
+            rule(&format!("{or_code} || self == '.' || !self.matches('^[.]|[.][.]')"), "empty label", ""),
+            rule(&format!("{or_code} || !self.matches('[^.]{{64}}')"), "a label is longer than 63 octets", ""),
+            rule(
+                &format!("{or_code} || size(self) < 254 || (size(self) == 254 && self.endsWith('.'))"),
+                "the name is longer than 255 octets in wire form",
+                "",
+            ),
+        ],
+    )
+}
+
+/// Pairs of hexadecimal digits; blanks and colons between them do not count.
+fn hex(most: usize) -> Value {
+    pattern("Hexadecimal.", most, r"^([ \t\r\n:]*[0-9A-Fa-f][ \t\r\n:]*[0-9A-Fa-f])+[ \t\r\n:]*$")
+}
+
+/// A rule that a hash is not shorter than its kind says.
+fn hash(kind: &str, number: u8, octets: usize, name: &str, field: &str) -> Value {
+    rule(
+        &format!("self.{kind} != {number} || size(self.{field}) >= {}", octets * 2),
+        &format!("a {name} hash is {} hexadecimal digits long", octets * 2),
+        &format!(".{field}"),
+    )
+}
+
 /// The fields that hold records: each makes one record set.
 const RECORD_FIELDS: &[&str] = &[
     "a", "aaaa", "ns", "ptr", "cname", "dname", "txt", "mx", "srv", "caa", "sshfp", "tlsa", "https", "svcb", "naptr",
     "ds", "uri", "loc", "other",
 ];
 
+/// Types that `other` may not carry, by mnemonic or number, and those that no zone can hold.
+const DENIED_TYPES: &str = "^(SOA|OPT|RRSIG|NSEC|NSEC3|NSEC3PARAM|DNSKEY|CDS|CDNSKEY|DHCID|ZONEMD|TKEY|TSIG|[AI]XFR|ANY|MAIL[AB]|NXNAME|TYPE0*(|6|41|4[6-9]|5[019]|60|63|12[89]|1[3-9][0-9]|2[0-4][0-9]|25[0-5]))$";
+
 fn spec() -> Value {
-    // An empty list declares nothing, like a missing one: templates leave such behind.
-    let given = |field: &str| match field {
+    // An empty list declares nothing, as in the code.
+    let filled = |field: &&str| match *field {
         "cname" | "dname" => format!("has(self.{field})"),
-        _ => format!("(has(self.{field}) && size(self.{field}) > 0)"),
+        field => format!("(has(self.{field}) && size(self.{field}) > 0)"),
     };
-    let none_but = |own: &str| {
-        let others = RECORD_FIELDS.iter().filter(|field| **field != own);
-        others.map(|field| format!("!{}", given(field))).collect::<Vec<_>>().join(" && ")
+    let any_but = |own: &str| {
+        let others: Vec<String> = RECORD_FIELDS.iter().filter(|field| **field != own).map(filled).collect();
+        others.join(" || ")
     };
-    let any = RECORD_FIELDS.iter().map(|field| given(field)).collect::<Vec<_>>().join(" || ");
-    let host = "a domain name; absolute";
-    let mut address4 = text("an IPv4 address", 15);
-    address4["x-kubernetes-validations"] =
-        json!([rule("isIP(self) && ip(self).family() == 4", "not an IPv4 address (such as 10.0.0.1)", "")]);
-    let mut address6 = text("an IPv6 address", 45);
-    address6["x-kubernetes-validations"] =
-        json!([rule("isIP(self) && ip(self).family() == 6", "not an IPv6 address (such as fd00::1)", "")]);
-    let mut other_rdata =
-        atomic("One value a line, in zone-file form; \\# 3 010203 for unknown types (RFC 3597).", text("RDATA", 65535));
+    let mut rules = vec![
+        rule(&any_but(""), "no records are declared: give at least one of a, aaaa, cname, txt …", ""),
+        rule("self.name != '@' || has(self.zone)", "\"@\" means the apex of a zone; name it in spec.zone", ".name"),
+        rule(
+            r"self.name.contains('\\') || !self.name.matches('[.][*]([.]|$)')",
+            "an asterisk stands only as the leftmost label (RFC 4592)",
+            ".name",
+        ),
+        rule(
+            "!has(self.share) || !self.share || !has(self.deletionPolicy) || self.deletionPolicy != 'Retain'",
+            "a shared set cannot be retained: values that no marker lists any more would look like drift",
+            ".deletionPolicy",
+        ),
+        rule(
+            "!has(self.share) || !self.share || (!has(self.cname) && !has(self.dname))",
+            "CNAME and DNAME have one value and cannot be shared",
+            ".share",
+        ),
+    ];
+    for (field, word) in [("cname", "CNAME"), ("dname", "DNAME")] {
+        let path = format!(".{field}");
+        let alone = format!("!has(self.{field}) || !({})", any_but(field));
+        rules.push(rule(&alone, &format!("{word} stands alone at a name"), &path));
+        let apex = format!("!has(self.{field}) || self.name != '@'");
+        rules.push(rule(&apex, &format!("{word} cannot stand at the apex of a zone, beside its SOA and NS"), &path));
+        let dotted = format!("!has(self.{field}) || {}", whole(&format!("self.{field}")));
+        rules.push(rule(&dotted, SINGLE, &path));
+    }
+    for field in ["ns", "ds"] {
+        let wild = format!("!{} || !(self.name == '*' || self.name.startsWith('*.'))", filled(&field));
+        rules.push(rule(
+            &wild,
+            &format!("{} at a wildcard means nothing (RFC 4592 §4)", field.to_uppercase()),
+            &format!(".{field}"),
+        ));
+    }
+    let targets = [
+        ("ns", ""),
+        ("ptr", ""),
+        ("mx", ".exchange"),
+        ("srv", ".target"),
+        ("https", ".target"),
+        ("svcb", ".target"),
+        ("naptr", ".replacement"),
+    ];
+    for (field, part) in targets {
+        let every = format!("!has(self.{field}) || self.{field}.all(one, {})", whole(&format!("one{part}")));
+        rules.push(rule(&every, SINGLE, &format!(".{field}")));
+    }
+    ruled(
+        json!({"type": "object", "description": "What is declared.", "required": ["name"], "properties": fields()}),
+        &rules,
+    )
+}
+
+const SINGLE: &str =
+    "a single label: write the whole name, with a final dot for a top-level name, or give spec.zone to complete it";
+
+/// That a target has more than one label, or `zone` completes it.
+fn whole(target: &str) -> String {
+    format!("has(self.zone) || {target}.contains('.') || {target}.matches('[^ -~]')")
+}
+
+fn fields() -> Value {
+    let host = "A domain name, absolute.";
+    // Each tool's mark, plain or in ExternalDNS's literal quotes; startsWith() costs nothing for the text's length.
+    let mut marks = Vec::new();
+    for word in ["knotwork", "external-dns", "nix"] {
+        for quote in ["", "\""] {
+            let head = format!("{quote}heritage={word}");
+            marks.push(format!("self == '{head}' || self.startsWith('{head},') || self.startsWith('{head}\"')"));
+        }
+    }
+    let mark = rule(
+        &format!("!({})", marks.join(" || ")),
+        "a text that begins with heritage=knotwork, heritage=external-dns or heritage=nix is an ownership mark and cannot be declared",
+        "",
+    );
+    let address4 = ruled(
+        text("An IPv4 address.", 15),
+        &[rule("isIP(self) && ip(self).family() == 4", "not an IPv4 address (such as 10.0.0.1)", "")],
+    );
+    let address6 = ruled(
+        text("An IPv6 address.", 45),
+        &[rule("isIP(self) && ip(self).family() == 6", "not an IPv6 address (such as fd00::1)", "")],
+    );
+    let mut other_rdata = atomic(
+        "One value a line, in zone-file form; \\# 3 010203 for unknown types (RFC 3597).",
+        text("RDATA.", limits::RDATA),
+    );
     other_rdata["minItems"] = json!(1);
+    let other_type = ruled(
+        pattern("Mnemonic or TYPE65400.", limits::TYPE, "^[A-Za-z][A-Za-z0-9-]*$"),
+        &[rule(
+            &format!("!self.upperAscii().matches('{DENIED_TYPES}')"),
+            "records of this type cannot be declared: the server makes them, or no zone can hold them",
+            "",
+        )],
+    );
+    let mut algorithm = number("Key algorithm.", 255);
+    algorithm["minimum"] = json!(1);
+    let ssh_algorithm = ruled(algorithm.clone(), &[rule("self != 5", "5 is not assigned", "")]);
+    let kind = |description: &str| {
+        let mut kind = number(description, 255);
+        kind["minimum"] = json!(1);
+        kind
+    };
+    let flag = |description: &str| json!({"type": "boolean", "description": description});
+    let word = |description: &str, words: &[&str]| json!({"type": "string", "description": description, "enum": words});
     json!({
-        "type": "object",
-        "description": "What is declared.",
-        "required": ["name"],
-        "properties": {
-            "name": text("Owner name: absolute (routy.internal), or relative to zone; @ with zone is the apex; *.apps.internal is a wildcard.", 1004),
-            "zone": text("The zone that holds the name; by default the configured zone with the longest matching suffix.", 1004),
-            "ttl": number("Seconds; by default the zone's.", 2_147_483_647),
-            "a": atomic("IPv4 addresses.", address4),
-            "aaaa": atomic("IPv6 addresses.", address6),
-            "ns": atomic("Name servers.", text(host, 1004)),
-            "ptr": atomic("Names that an address points back to.", text(host, 1004)),
-            "cname": text("The canonical name. Stands alone at a name.", 1004),
-            "dname": text("The name that the subtree is redirected to. Stands alone at a name.", 1004),
-            "txt": atomic("Texts; split at 255 bytes for the wire.", any_text("a text", 65535)),
-            "mx": of("Mail exchanges (RFC 1035 §3.3.9).", json!({"preference": number("Lower is tried first.", 65535), "exchange": text("The host that takes mail.", 1004)})),
-            "srv": of("Services (RFC 2782).", json!({"priority": number("Lower is tried first.", 65535), "weight": number("Share among equals.", 65535), "port": number("Port.", 65535), "target": text("The host.", 1004)})),
-            "caa": of("Certification authorities (RFC 8659).", json!({"flags": number("128 is critical.", 255), "tag": text("issue, issuewild, iodef …", 255), "value": any_text("The value.", 65535)})),
-            "sshfp": of("SSH host key fingerprints (RFC 4255).", json!({"algorithm": number("Key algorithm.", 255), "fingerprintType": number("1 SHA-1, 2 SHA-256.", 255), "fingerprint": text("Hexadecimal.", 1024)})),
-            "tlsa": of("TLS certificate associations (RFC 6698).", json!({"usage": number("0 to 3.", 255), "selector": number("0 certificate, 1 public key.", 255), "matchingType": number("0 exact, 1 SHA-256, 2 SHA-512.", 255), "data": text("Hexadecimal.", 65535)})),
-            "https": of("HTTPS service bindings (RFC 9460).", svcb()),
-            "svcb": of("Service bindings (RFC 9460).", svcb()),
-            "naptr": of("Naming authority pointers (RFC 3403).", json!({"order": number("Lower is processed first.", 65535), "preference": number("Lower is preferred.", 65535), "flags": any_text("S, A, U, P or nothing.", 255), "service": any_text("Service and protocol.", 255), "regexp": any_text("Substitution.", 255), "replacement": text("The next name; a dot for none.", 1004)})),
-            "ds": of("Delegation signers (RFC 4034 §5).", json!({"keyTag": number("Key tag.", 65535), "algorithm": number("Key algorithm.", 255), "digestType": number("Digest type.", 255), "digest": text("Hexadecimal.", 1024)})),
-            "uri": of("URIs (RFC 7553).", json!({"priority": number("Lower is tried first.", 65535), "weight": number("Share among equals.", 65535), "target": text("The URI.", 65535)})),
-            "loc": atomic("Places on earth (RFC 1876), such as 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m.", text("a place", 1024)),
-            "other": {"type": "array", "description": "Every other type, in zone-file form.", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"], "maxItems": MAX_OTHER,
-                "items": {"type": "object", "required": ["type", "rdata"], "properties": {"type": text("Mnemonic or TYPE65400.", 32), "rdata": other_rdata}}},
-            "reverse": {"type": "boolean", "description": "Also the PTR records, where a reverse zone is configured."},
-            "adopt": {"type": "string", "description": "What to do about an unmarked record set that is already there. Default: IfIdentical.", "enum": ["Never", "IfIdentical", "Takeover"]},
-            "deletionPolicy": {"type": "string", "description": "What happens to the records when the object goes. Default: Delete; Retain removes the marker and leaves the record.", "enum": ["Delete", "Retain"]},
-            "share": {"type": "boolean", "description": "Several objects contribute values to one record set; true on all of them."},
-        },
-        "x-kubernetes-validations": [
-            rule(&any, "no records are declared: give at least one of a, aaaa, cname, txt …", ""),
-            rule(&format!("!has(self.cname) || ({})", none_but("cname")), "CNAME stands alone at a name", ".cname"),
-            rule(&format!("!has(self.dname) || ({})", none_but("dname")), "DNAME stands alone at a name", ".dname"),
-            rule("!has(self.share) || !self.share || (!has(self.cname) && !has(self.dname))", "CNAME and DNAME have one value and cannot be shared", ".share"),
-            rule("!has(self.share) || !self.share || !has(self.deletionPolicy) || self.deletionPolicy != 'Retain'", "a shared set cannot be retained", ".deletionPolicy"),
-            rule("self.name != '@' || has(self.zone)", "\"@\" means the apex of a zone; name it in spec.zone", ".name"),
-            rule("self.name != '@' || (!has(self.cname) && !has(self.dname))", "CNAME and DNAME cannot stand at the apex of a zone", ".name"),
-            rule("!self.name.matches('.[*]([.]|$)') || self.name.matches('[^.][*]|[*][^.]')", "an asterisk stands only as the leftmost label", ".name"),
-            rule("!self.name.matches('[^.\u{3002}\u{ff0e}\u{ff61}]{64}') || self.name.contains('\\\\')", "a label is longer than 63 octets", ".name"),
-            rule("!self.name.matches('(^|[.])[.]') || self.name == '.' || self.name.contains('\\\\')", "empty label", ".name"),
-        ],
+        "name": name("Owner name: absolute (routy.internal), or relative to zone; @ with zone is the apex; *.apps.internal is a wildcard."),
+        "zone": name("The zone that holds the name; by default the configured zone with the longest matching suffix."),
+        "ttl": number("Seconds; by default the zone's.", 2_147_483_647),
+        "a": atomic("IPv4 addresses.", address4),
+        "aaaa": atomic("IPv6 addresses.", address6),
+        "ns": atomic("Name servers.", name(host)),
+        "ptr": atomic("Names that an address points back to.", name(host)),
+        "cname": name("The canonical name. Stands alone at a name."),
+        "dname": name("The name that the subtree is redirected to. Stands alone at a name."),
+        "txt": atomic("Texts; split at 255 bytes for the wire.", ruled(any_text("A text.", limits::TEXT), &[mark])),
+        "mx": of("Mail exchanges (RFC 1035 §3.3.9).", json!({
+            "preference": number("Lower is tried first.", 65535),
+            "exchange": name("The host that takes mail; a dot alone for none (RFC 7505)."),
+        }), &[]),
+        "srv": of("Services (RFC 2782).", json!({
+            "priority": number("Lower is tried first.", 65535),
+            "weight": number("Share among equals.", 65535),
+            "port": number("Port.", 65535),
+            "target": name("The host."),
+        }), &[]),
+        "caa": of("Certification authorities (RFC 8659).", json!({
+            "flags": number("128 is critical.", 255),
+            "tag": pattern("issue, issuewild, iodef …", limits::TAG, "^[A-Za-z0-9]+$"),
+            "value": any_text("The value.", limits::TEXT),
+        }), &[]),
+        "sshfp": of("SSH host key fingerprints (RFC 4255).", json!({
+            "algorithm": ssh_algorithm,
+            "fingerprintType": kind("1 SHA-1, 2 SHA-256."),
+            "fingerprint": hex(limits::HASH),
+        }), &[hash("fingerprintType", 1, 20, "SHA-1", "fingerprint"), hash("fingerprintType", 2, 32, "SHA-256", "fingerprint")]),
+        "tlsa": of("TLS certificate associations (RFC 6698).", json!({
+            "usage": one_of("0 PKIX-TA, 1 PKIX-EE, 2 DANE-TA, 3 DANE-EE, 255 private.", &[0, 1, 2, 3, 255]),
+            "selector": one_of("0 certificate, 1 public key, 255 private.", &[0, 1, 255]),
+            "matchingType": one_of("0 exact, 1 SHA-256, 2 SHA-512, 255 private.", &[0, 1, 2, 255]),
+            "data": hex(limits::HEX),
+        }), &[hash("matchingType", 1, 32, "SHA-256", "data"), hash("matchingType", 2, 64, "SHA-512", "data")]),
+        "https": of("HTTPS service bindings (RFC 9460).", svcb(), &[]),
+        "svcb": of("Service bindings (RFC 9460).", svcb(), &[]),
+        "naptr": of("Naming authority pointers (RFC 3403).", json!({
+            "order": number("Lower is processed first.", 65535),
+            "preference": number("Lower is preferred.", 65535),
+            "flags": pattern("S, A, U, P or nothing.", limits::STRING, "^[A-Za-z0-9]*$"),
+            "service": any_text("Service and protocol.", limits::STRING),
+            "regexp": any_text("Substitution.", limits::STRING),
+            "replacement": name("The next name; a dot for none."),
+        }), &[
+            rule("self.regexp == '' || self.replacement == '.'", "either a regexp or a replacement, not both (RFC 3403 §4.1)", ".regexp"),
+            rule("self.regexp != '' || self.replacement != '.'", "a domain name is wanted where there is no regexp", ".replacement"),
+        ]),
+        "ds": of("Delegation signers (RFC 4034 §5).", json!({
+            "keyTag": number("Key tag.", 65535),
+            "algorithm": algorithm,
+            "digestType": kind("1 SHA-1, 2 SHA-256, 4 SHA-384."),
+            "digest": hex(limits::HASH),
+        }), &[hash("digestType", 1, 20, "SHA-1", "digest"), hash("digestType", 2, 32, "SHA-256", "digest"), hash("digestType", 4, 48, "SHA-384", "digest")]),
+        "uri": of("URIs (RFC 7553).", json!({
+            "priority": number("Lower is tried first.", 65535),
+            "weight": number("Share among equals.", 65535),
+            "target": pattern("The URI.", limits::TEXT, "^[A-Za-z][A-Za-z0-9+.-]*:[!#-~]*$"),
+        }), &[]),
+        "loc": atomic("Places on earth (RFC 1876), such as 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m.", text("A place.", limits::STRING)),
+        "other": {"type": "array", "description": "Every other type, in zone-file form.", "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"], "maxItems": limits::TYPES,
+            "items": {"type": "object", "required": ["type", "rdata"], "properties": {"type": other_type, "rdata": other_rdata}}},
+        "reverse": flag("Also the PTR records, where a reverse zone is configured."),
+        "adopt": word("What to do about an unmarked record set that is already there. Default: IfIdentical.", &["Never", "IfIdentical", "Takeover"]),
+        "deletionPolicy": word("What happens to the records when the object goes. Default: Delete; Retain removes the marker and leaves the record.", &["Delete", "Retain"]),
+        "share": flag("Several objects contribute values to one record set; true on all of them."),
     })
 }
 
 fn svcb() -> Value {
-    json!({"priority": number("0 is an alias.", 65535), "target": text("The host; a dot is the owner itself.", 1004), "params": any_text("alpn=h2,h3 ipv4hint=10.0.0.1", 65535)})
+    json!({
+        "priority": number("0 is an alias.", 65535),
+        "target": name("The host; a dot is the owner itself."),
+        "params": any_text("alpn=h2,h3 ipv4hint=10.0.0.1", limits::TEXT),
+    })
 }
 
 fn status() -> Value {
@@ -197,14 +376,14 @@ fn status() -> Value {
         "default": {"conditions": [pending("Accepted"), pending("Programmed"), pending("Ready")]},
         "properties": {
             "observedGeneration": {"type": "integer", "format": "int64", "description": "The generation that this report is about."},
-            "fqdn": any_text("The absolute owner name.", 1004),
-            "zone": any_text("The zone that holds it.", 1004),
+            "fqdn": any_text("The absolute owner name.", limits::NAME),
+            "zone": any_text("The zone that holds it.", limits::NAME),
             "serial": {"type": "integer", "format": "int64", "description": "SOA serial of the last programming."},
             "types": any_text("The types, joined.", 1024),
             "values": any_text("The values in short form.", 1024),
             "sets": {"type": "array", "description": "At most 16 sets in short form.", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name", "type"], "maxItems": 16,
                 "items": {"type": "object", "required": ["name", "type"], "properties": {
-                    "name": any_text("Owner name.", 1004), "type": any_text("Type.", 32), "values": any_text("Values in short form.", 1024),
+                    "name": any_text("Owner name.", limits::NAME), "type": any_text("Type.", 32), "values": any_text("Values in short form.", 1024),
                     "reason": any_text("Why it is as it is.", 64), "message": any_text("In words.", 1024)}}},
             "conditions": {"type": "array", "description": "Accepted, Programmed, Ready.", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"], "maxItems": 16,
                 "items": {"type": "object", "required": ["type", "status", "lastTransitionTime", "reason", "message"], "properties": {

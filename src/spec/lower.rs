@@ -6,7 +6,6 @@ use super::rights::{Rights, Wish};
 use super::values::{Collector, Declared};
 use super::zones::Zones;
 use crate::model::{AdoptPolicy, Claim, DeletionPolicy, Name, ObjectId, ObjectState, RrSet, RrType, rdata};
-use crate::ownership::txt::is_anybodys_marker;
 
 /// TTLs are 31-bit numbers (RFC 2181 §8).
 const MAX_TTL: i64 = 2_147_483_647;
@@ -148,17 +147,19 @@ fn check_metadata(record: &StaticDnsRecord, namespace: &str, problems: &mut Vec<
     for (path, text, most, dots) in
         [("metadata.name", &*record.metadata.name, 253, true), ("metadata.namespace", namespace, 63, false)]
     {
-        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (dots && c == '.');
-        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        if text.is_empty()
-            || text.len() > most
-            || !text.chars().all(good)
-            || !edge(text.chars().next())
-            || !edge(text.chars().last())
-        {
+        let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let label = |label: &[u8]| {
+            label.iter().all(|b| good(*b) || *b == b'-')
+                && label.first().is_some_and(|b| good(*b))
+                && label.last().is_some_and(|b| good(*b))
+        };
+        let bytes = text.as_bytes();
+        let right = if dots { bytes.split(|b| *b == b'.').all(label) } else { label(bytes) };
+        if text.len() > most || !right {
             let text = format!(
-                "\"{text}\" is no object name: lower-case letters, digits, '-'{}, at most {most}, beginning and ending with a letter or digit",
-                if dots { " and '.'" } else { "" }
+                "\"{text}\" is no object name: lower-case letters, digits and '-'{}, at most {most},{} beginning and ending with a letter or digit",
+                if dots { ", in parts divided by dots" } else { "" },
+                if dots { " each part" } else { "" },
             );
             problems.push(Problem::invalid(path, text));
         }
@@ -192,10 +193,6 @@ fn check_types(owner: &Name, zone: &Name, share: bool, declared: &[Declared], pr
     for set in declared {
         let alone = matches!(set.rtype, RrType::CNAME | RrType::DNAME);
         if !alone {
-            if set.rtype == RrType::TXT && set.values.iter().any(|value| is_anybodys_marker(value)) {
-                let text = "texts that begin with heritage=knotwork, heritage=external-dns or heritage=nix are ownership marks and cannot be declared";
-                problems.push(Problem::invalid(set.path.clone(), text));
-            }
             if matches!(set.rtype, RrType::DS | RrType::NS) && owner.is_wildcard() {
                 problems.push(Problem::invalid(
                     set.path.clone(),

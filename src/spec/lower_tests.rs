@@ -97,10 +97,10 @@ fn what_is_refused_names_its_field() {
         ("name: _knotwork.a.internal, a: [10.0.0.1]", "spec.name", "_knotwork"),
         ("name: a.*.internal, a: [10.0.0.1]", "spec.name", "asterisk"),
         ("name: a.internal, mx: [{preference: 70000, exchange: m.x}]", "spec.mx[0].preference", "65535"),
-        ("name: a.internal, txt: [\"heritage=external-dns,external-dns/owner=x\"]", "spec.txt", "ownership"),
-        ("name: a.internal, other: [{type: TYPE6, rdata: [x]}]", "spec.other[0].rdata", "SOA"),
+        ("name: a.internal, txt: [\"heritage=external-dns,external-dns/owner=x\"]", "spec.txt[0]", "ownership"),
+        ("name: a.internal, other: [{type: TYPE6, rdata: [x]}]", "spec.other[0].type", "SOA"),
         ("name: a.internal, other: [{type: A, rdata: [10.0.0.2]}], a: [10.0.0.1]", "spec.other[0].rdata", "twice"),
-        ("name: a.internal, other: [{type: DHCID, rdata: [\"AAIB\"]}]", "spec.other[0].rdata", "DHCP"),
+        ("name: a.internal, other: [{type: DHCID, rdata: [\"AAIB\"]}]", "spec.other[0].type", "DHCP"),
         ("name: a.internal, share: true, cname: b.x", "spec.share", "shared"),
         ("name: a.internal, share: true, deletionPolicy: Retain, a: [10.0.0.1]", "spec.deletionPolicy", "retained"),
     ] {

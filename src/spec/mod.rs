@@ -5,6 +5,7 @@
 
 pub mod crd;
 mod crd_yaml;
+mod limits;
 mod lower;
 mod problem;
 mod record;

@@ -48,6 +48,13 @@ fn check(schema: &Value, value: &Value, path: &mut String, found: &mut Vec<Misma
             }
         }
         ("integer", Value::Number(number)) if number.is_i64() || number.is_u64() => {
+            if let Some(allowed) = schema["enum"].as_array() {
+                if !allowed.contains(value) {
+                    let numbers: Vec<String> = allowed.iter().map(Value::to_string).collect();
+                    wrong(format!("{number} is not one of {}", numbers.join(", ")));
+                }
+                return;
+            }
             let n = number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)).unwrap_or_default();
             let bound = |key: &str| schema[key].as_i64().map(i128::from);
             let (least, most) = (bound("minimum"), bound("maximum"));

@@ -2,17 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::limits::{self, few, fits};
 use super::problem::Problem;
 use super::record::RecordSpec;
 use super::scalar::{Int, Text};
 use super::zones::Zones;
 use crate::model::rdata::{self, RdataError};
 use crate::model::{Name, Rdata, RrType};
-
-/// Values of one list at most; the CRD says the same.
-pub(super) const MAX_VALUES: usize = 1024;
-/// Entries of `other` at most.
-pub(super) const MAX_OTHER: usize = 64;
+use crate::ownership::txt::is_anybodys_marker;
 
 /// The values of one type, with the field they come from.
 pub(super) struct Declared {
@@ -54,12 +51,15 @@ impl<'a> Collector<'a> {
         self.list(RrType::PTR, "ptr", &spec.ptr, |c, text, path| c.name(text, path).map(|name| rdata::target(&name)));
         self.single(RrType::CNAME, "cname", spec.cname.as_ref());
         self.single(RrType::DNAME, "dname", spec.dname.as_ref());
-        self.list(RrType::TXT, "txt", &spec.txt, |_, text, path| build(path, rdata::txt_from_value(text)));
-        self.list(RrType::MX, "mx", &spec.mx, |c, mx, path| {
+        self.list(RrType::TXT, "txt", &spec.txt, |_, text, path| {
+            fits(text, limits::TEXT, path)?;
+            build(path, rdata::txt_from_value(text)).and_then(|value| not_a_mark(RrType::TXT, value, path))
+        });
+        self.objects(RrType::MX, "mx", &spec.mx, |c, mx, path| {
             let exchange = c.name(&mx.exchange, &format!("{path}.exchange"))?;
             Ok(rdata::mx(c.number(mx.preference, &format!("{path}.preference"))?, &exchange))
         });
-        self.list(RrType::SRV, "srv", &spec.srv, |c, srv, path| {
+        self.objects(RrType::SRV, "srv", &spec.srv, |c, srv, path| {
             let target = c.name(&srv.target, &format!("{path}.target"))?;
             Ok(rdata::srv(
                 c.number(srv.priority, &format!("{path}.priority"))?,
@@ -68,46 +68,57 @@ impl<'a> Collector<'a> {
                 &target,
             ))
         });
-        self.list(RrType::CAA, "caa", &spec.caa, |c, caa, path| {
-            build(path, rdata::caa(c.number(caa.flags, &format!("{path}.flags"))?, &caa.tag, &caa.value))
+        self.objects(RrType::CAA, "caa", &spec.caa, |c, caa, path| {
+            let flags = c.number(caa.flags, &format!("{path}.flags"))?;
+            fits(&caa.value, limits::TEXT, &format!("{path}.value"))?;
+            build(path, rdata::caa(flags, &caa.tag, &caa.value))
         });
-        self.list(RrType::SSHFP, "sshfp", &spec.sshfp, |c, sshfp, path| {
+        self.objects(RrType::SSHFP, "sshfp", &spec.sshfp, |c, sshfp, path| {
             let algorithm = c.number(sshfp.algorithm, &format!("{path}.algorithm"))?;
             let kind = c.number(sshfp.fingerprint_type, &format!("{path}.fingerprintType"))?;
-            build(&format!("{path}.fingerprint"), rdata::sshfp(algorithm, kind, &sshfp.fingerprint))
+            fits(&sshfp.fingerprint, limits::HASH, &format!("{path}.fingerprint"))?;
+            build(path, rdata::sshfp(algorithm, kind, &sshfp.fingerprint))
         });
-        self.list(RrType::TLSA, "tlsa", &spec.tlsa, |c, tlsa, path| {
+        self.objects(RrType::TLSA, "tlsa", &spec.tlsa, |c, tlsa, path| {
             let usage = c.number(tlsa.usage, &format!("{path}.usage"))?;
             let selector = c.number(tlsa.selector, &format!("{path}.selector"))?;
             let matching = c.number(tlsa.matching_type, &format!("{path}.matchingType"))?;
-            build(&format!("{path}.data"), rdata::tlsa(usage, selector, matching, &tlsa.data))
+            fits(&tlsa.data, limits::HEX, &format!("{path}.data"))?;
+            build(path, rdata::tlsa(usage, selector, matching, &tlsa.data))
         });
         for (rtype, field, list) in [(RrType::HTTPS, "https", &spec.https), (RrType::SVCB, "svcb", &spec.svcb)] {
-            self.list(rtype, field, list, |c, svcb, path| {
+            self.objects(rtype, field, list, |c, svcb, path| {
                 let priority = c.number(svcb.priority, &format!("{path}.priority"))?;
                 let target = c.name(&svcb.target, &format!("{path}.target"))?;
                 let params = svcb.params.as_ref().map_or("", |params| &**params);
-                build(&format!("{path}.params"), rdata::svcb(rtype, priority, &target, params))
+                let path = format!("{path}.params");
+                fits(params, limits::TEXT, &path)?;
+                rdata::svcb(rtype, priority, &target, params).map_err(|error| Problem::invalid(path, error.to_string()))
             });
         }
-        self.list(RrType::NAPTR, "naptr", &spec.naptr, |c, naptr, path| {
+        self.objects(RrType::NAPTR, "naptr", &spec.naptr, |c, naptr, path| {
             let order = c.number(naptr.order, &format!("{path}.order"))?;
             let preference = c.number(naptr.preference, &format!("{path}.preference"))?;
             let replacement = c.name(&naptr.replacement, &format!("{path}.replacement"))?;
             build(path, rdata::naptr(order, preference, &naptr.flags, &naptr.service, &naptr.regexp, &replacement))
         });
-        self.list(RrType::DS, "ds", &spec.ds, |c, ds, path| {
+        self.objects(RrType::DS, "ds", &spec.ds, |c, ds, path| {
             let tag = c.number(ds.key_tag, &format!("{path}.keyTag"))?;
             let algorithm = c.number(ds.algorithm, &format!("{path}.algorithm"))?;
             let kind = c.number(ds.digest_type, &format!("{path}.digestType"))?;
-            build(&format!("{path}.digest"), rdata::ds(tag, algorithm, kind, &ds.digest))
+            fits(&ds.digest, limits::HASH, &format!("{path}.digest"))?;
+            build(path, rdata::ds(tag, algorithm, kind, &ds.digest))
         });
-        self.list(RrType::URI, "uri", &spec.uri, |c, uri, path| {
+        self.objects(RrType::URI, "uri", &spec.uri, |c, uri, path| {
             let priority = c.number(uri.priority, &format!("{path}.priority"))?;
             let weight = c.number(uri.weight, &format!("{path}.weight"))?;
-            build(&format!("{path}.target"), rdata::uri(priority, weight, &uri.target))
+            build(path, rdata::uri(priority, weight, &uri.target))
         });
-        self.list(RrType::LOC, "loc", &spec.loc, |_, text, path| build(path, rdata::loc(text)));
+        self.list(RrType::LOC, "loc", &spec.loc, |_, text, path| {
+            fits(text, limits::STRING, path)?;
+            // The whole place is the field; which part of it is wrong is in the words.
+            rdata::loc(text).map_err(|error| Problem::invalid(path, error.to_string()))
+        });
         self.others(spec);
     }
 
@@ -117,14 +128,14 @@ impl<'a> Collector<'a> {
             Err(_) => Err(not_an_address(text, "IPv4", "10.0.0.1", "aaaa", text.parse::<Ipv6Addr>().is_ok(), path)),
         });
         self.list(RrType::AAAA, "aaaa", &spec.aaaa, |_, text, path| match text.parse::<Ipv6Addr>() {
-            // The API server's isIP() says no too: in an AAAA record this form reaches nobody.
-            Ok(address) if address.to_ipv4_mapped().is_some() => {
-                let text = format!(
+            // The API server takes these for IPv4 addresses, and so would a reader.
+            Ok(address) if address.to_ipv4_mapped().is_some() => Err(Problem::invalid(
+                path,
+                format!(
                     "\"{text}\" is an IPv4 address in IPv6 clothes; it belongs in spec.a as {}",
                     address.to_canonical()
-                );
-                Err(Problem::invalid(path, text))
-            }
+                ),
+            )),
             Ok(address) => Ok(rdata::aaaa(address)),
             Err(_) => Err(not_an_address(text, "IPv6", "fd00::1", "a", text.parse::<Ipv4Addr>().is_ok(), path)),
         });
@@ -134,25 +145,34 @@ impl<'a> Collector<'a> {
     }
 
     fn others(&mut self, spec: &RecordSpec) {
-        if spec.other.len() > MAX_OTHER {
-            let text = format!("{} types; the limit is {MAX_OTHER}", spec.other.len());
-            self.problems.push(Problem::invalid("spec.other", text));
-            return;
+        if let Err(problem) = few(spec.other.len(), limits::TYPES, "spec.other") {
+            return self.problems.push(problem);
         }
         for (i, other) in spec.other.iter().enumerate() {
             let path = format!("spec.other[{i}]");
-            let known = (other.r#type.len() <= 32).then(|| RrType::parse(&other.r#type)).flatten();
-            let Some(rtype) = known else {
-                let text = format!("\"{}\" is no record type; write a mnemonic (HINFO) or TYPE65400", other.r#type);
-                self.problems.push(Problem::invalid(format!("{path}.type"), text));
-                continue;
+            let known = fits(&other.r#type, limits::TYPE, "").ok().and_then(|()| RrType::parse(&other.r#type));
+            let rtype = match known.map(|rtype| (rtype, denied(rtype))) {
+                Some((rtype, None)) => rtype,
+                Some((rtype, Some(why))) => {
+                    let text = format!("{rtype} records cannot be declared: {why}");
+                    self.problems.push(Problem::invalid(format!("{path}.type"), text));
+                    continue;
+                }
+                None => {
+                    let text = format!("\"{}\" is no record type; write a mnemonic (HINFO) or TYPE65400", other.r#type);
+                    self.problems.push(Problem::invalid(format!("{path}.type"), text));
+                    continue;
+                }
             };
             if other.rdata.is_empty() {
                 self.problems.push(Problem::invalid(format!("{path}.rdata"), format!("{rtype}: no value is given")));
                 continue;
             }
             self.list(rtype, &format!("other[{i}].rdata"), &other.rdata, |_, text, path| {
-                build(path, rdata::other(rtype, text))
+                fits(text, limits::RDATA, path)?;
+                // A part of the text is no field of its own.
+                let value = rdata::other(rtype, text).map_err(|error| Problem::invalid(path, error.to_string()))?;
+                not_a_mark(rtype, value, path)
             });
             if let Some(declared) = self.declared.last_mut().filter(|declared| declared.rtype == rtype) {
                 declared.addresses = declared.values.iter().filter_map(|value| address(rtype, value)).collect();
@@ -169,25 +189,40 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn list<T>(
+    fn list(
+        &mut self,
+        rtype: RrType,
+        field: &str,
+        items: &[Text],
+        value: impl FnMut(&Collector<'a>, &Text, &str) -> Result<Rdata, Problem>,
+    ) {
+        self.each(rtype, field, items, limits::VALUES, value);
+    }
+
+    fn objects<T>(
         &mut self,
         rtype: RrType,
         field: &str,
         items: &[T],
+        value: impl FnMut(&Collector<'a>, &T, &str) -> Result<Rdata, Problem>,
+    ) {
+        self.each(rtype, field, items, limits::OBJECTS, value);
+    }
+
+    fn each<T>(
+        &mut self,
+        rtype: RrType,
+        field: &str,
+        items: &[T],
+        most: usize,
         mut value: impl FnMut(&Collector<'a>, &T, &str) -> Result<Rdata, Problem>,
     ) {
         if items.is_empty() {
             return;
         }
         let path = format!("spec.{field}");
-        if let Some(why) = denied(rtype) {
-            self.problems.push(Problem::invalid(path, format!("{rtype} records cannot be declared: {why}")));
-            return;
-        }
-        if items.len() > MAX_VALUES {
-            let text = format!("{} values; the limit is {MAX_VALUES}", items.len());
-            self.problems.push(Problem::invalid(path, text));
-            return;
+        if let Err(problem) = few(items.len(), most, &path) {
+            return self.problems.push(problem);
         }
         let mut values = Vec::with_capacity(items.len());
         let mut problems = Vec::new();
@@ -224,8 +259,25 @@ impl<'a> Collector<'a> {
     }
 }
 
+/// The value, or what is wrong with it at the field that the error names.
 fn build(path: &str, result: Result<Rdata, RdataError>) -> Result<Rdata, Problem> {
-    result.map_err(|error| Problem::invalid(path, error.to_string()))
+    result.map_err(|error| match &error {
+        RdataError::Value { field, .. } if *field != "text" => {
+            Problem::invalid(format!("{path}.{field}"), error.to_string())
+        }
+        _ => Problem::invalid(path, error.to_string()),
+    })
+}
+
+/// Refuses a text that is a mark of ownership; a declared one would forge it.
+fn not_a_mark(rtype: RrType, value: Rdata, path: &str) -> Result<Rdata, Problem> {
+    if rtype != RrType::TXT || !is_anybodys_marker(&value) {
+        return Ok(value);
+    }
+    Err(Problem::invalid(
+        path,
+        "a text that begins with heritage=knotwork, heritage=external-dns or heritage=nix is an ownership mark and cannot be declared",
+    ))
 }
 
 fn not_an_address(text: &str, family: &str, example: &str, field: &str, is_other: bool, path: &str) -> Problem {

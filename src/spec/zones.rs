@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::limits::{self, fits};
 use super::problem::Problem;
 use crate::model::{Name, reverse_name_in};
 
@@ -77,14 +78,13 @@ impl Zones {
             if name == "@" {
                 return Err(Problem::invalid(path, "\"@\" means the apex of a zone; name it in spec.zone"));
             }
-            let parsed = Name::parse(name).map_err(|error| Problem::invalid(path, format!("\"{name}\": {error}")))?;
+            let parsed = read(name, path)?;
             return match self.of(&parsed) {
                 Some(zone) => Ok((parsed, zone)),
                 None => Err(Problem::of("ZoneNotFound", path, self.suggestion(name, &parsed))),
             };
         };
-        let apex = Name::parse(zone_text)
-            .map_err(|error| Problem::invalid("spec.zone", format!("\"{zone_text}\": {error}")))?;
+        let apex = read(zone_text, "spec.zone")?;
         let Some(entry) = self.entries.get(&apex) else {
             return Err(Problem::of(
                 "ZoneNotFound",
@@ -95,7 +95,7 @@ impl Zones {
         if name == "@" {
             return Ok((apex, entry));
         }
-        let parsed = Name::parse(name).map_err(|error| Problem::invalid(path, format!("\"{name}\": {error}")))?;
+        let parsed = read(name, path)?;
         // A name that already ends with the zone is meant as it stands: nobody wants x.internal.internal.
         if parsed.is_at_or_below(&apex) {
             return Ok((parsed, entry));
@@ -114,7 +114,7 @@ impl Zones {
 
     /// A target name: absolute; a single label is completed only when `zone:` is given.
     pub(super) fn target(&self, text: &str, zone: Option<&Name>, path: &str) -> Result<Name, Problem> {
-        let parsed = Name::parse(text).map_err(|error| Problem::invalid(path, format!("\"{text}\": {error}")))?;
+        let parsed = read(text, path)?;
         if parsed.label_count() != 1 || Name::is_absolute(text) {
             return Ok(parsed);
         }
@@ -153,4 +153,14 @@ impl Zones {
         let names: Vec<String> = self.sorted().into_iter().map(Name::to_relaxed).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }
+}
+
+/// A name as it was typed. DNS allows every octet in a name, but a blank in a declared one is a slip of the finger.
+fn read(text: &str, path: &str) -> Result<Name, Problem> {
+    fits(text, limits::NAME, path)?;
+    if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        let message = format!("\"{text}\" has a blank or a control character in it; a blank that is meant is \\032");
+        return Err(Problem::invalid(path, message));
+    }
+    Name::parse(text).map_err(|error| Problem::invalid(path, format!("\"{text}\": {error}")))
 }
