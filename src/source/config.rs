@@ -8,9 +8,12 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::config_check::check;
+use super::config_schema::SCHEMA;
 use super::diagnostic::Diagnostic;
+use super::tree;
 use crate::knot::ServerConfig;
 use crate::ownership::ZoneRules;
+use crate::spec::schema::{Mismatch, mismatches};
 use crate::spec::{Int, Rights, Text, ZoneEntry, Zones};
 
 /// Where the configuration is looked for when nobody says.
@@ -97,9 +100,28 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let file = path.display().to_string();
-        let raw: RawConfig = serde_saphyr::from_str(text)
-            .map_err(|error| ConfigError(vec![Diagnostic::yaml(&file, text, 0, &error)]))?;
-        check(path, text, raw).map_err(ConfigError)
+        let unreadable = |error: serde_saphyr::Error| ConfigError(vec![Diagnostic::yaml(&file, text, 0, &error)]);
+        let tree = tree::parse(text).map_err(unreadable)?;
+        let say = |wrong: Mismatch| {
+            let words =
+                if wrong.path.is_empty() { wrong.message } else { format!("{}: {}", wrong.path, wrong.message) };
+            Diagnostic::at(&file, text, 0, tree.find(&wrong.path, wrong.key), words)
+        };
+        let mut wrong: Vec<Diagnostic> = mismatches(&SCHEMA, &tree.value()).into_iter().map(say).collect();
+        let config = match serde_saphyr::from_str::<RawConfig>(text) {
+            Ok(raw) => check(path, text, raw),
+            Err(_) if !wrong.is_empty() => Err(Vec::new()),
+            Err(error) => Err(vec![Diagnostic::yaml(&file, text, 0, &error)]),
+        };
+        match config {
+            Ok(config) if wrong.is_empty() => Ok(config),
+            Ok(_) => Err(ConfigError(wrong)),
+            Err(more) => {
+                wrong.extend(more);
+                wrong.sort_by_key(|found| (found.line, found.column));
+                Err(ConfigError(wrong))
+            }
+        }
     }
 }
 

@@ -71,7 +71,8 @@ impl Checker<'_> {
     fn owner(&mut self, owner: &Spanned<Text>) -> String {
         let text = owner.value.to_ascii_lowercase();
         let good = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if text.is_empty() || text.len() > 32 || !text.chars().all(good) {
+        if text.is_empty() || text.len() > 32 || !text.chars().all(good) || text.starts_with('-') || text.ends_with('-')
+        {
             let message = format!(
                 "\"{}\" is no owner id: one DNS label of letters, digits and '-', at most 32 characters",
                 owner.value
@@ -170,9 +171,10 @@ impl Checker<'_> {
             (Some(_), Some(_)) | (None, None) => {
                 Err("give either secretFile (base64) with name, or keyFile (BIND's key format)".to_owned())
             }
-            (None, Some(file)) => self
-                .read_secret(file)
-                .and_then(|text| keyfile::from_bind(&text).map_err(|error| format!("{file}: {error}"))),
+            (None, Some(file)) => self.read_secret(file).and_then(|text| {
+                keyfile::from_bind(&text, name.as_deref(), algorithm.as_deref())
+                    .map_err(|error| format!("{file}: {error}"))
+            }),
             (Some(file), None) => match name {
                 None => Err("the key's name is missing: tsig.name".to_owned()),
                 Some(name) => {

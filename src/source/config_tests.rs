@@ -74,6 +74,54 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
+fn everything_misspelt_is_said_at_once_with_a_guess() {
+    let text = GOOD
+        .replace("owner: home", "ownr: home")
+        .replace("defaultTtl: 600", "defaultTTL: \"600\"")
+        .replace("mode: Repair", "mode: repair")
+        .replace("[10.0.0.0/8]", "10.0.0.0/8");
+    let error = parse(&text).unwrap_err();
+    let said = error.to_string();
+    assert_eq!(error.0.len(), 5, "{said}");
+    for words in
+        ["did you mean \"owner\"", "\"owner\" is missing", "did you mean \"defaultTtl\"", "\"Repair\"", "[10.0.0.0/8]"]
+    {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    assert!(said.contains("knotwork.yaml:1:1: ownr"), "{said}");
+    assert!(error.0.iter().any(|found| found.line == 9 && found.column == 26), "{said}");
+}
+
+/// A file with every key of the schema is read by the types, whatever its values are worth.
+#[test]
+fn schema_and_types_have_the_same_keys() {
+    fn sample(schema: &serde_json::Value) -> serde_json::Value {
+        match schema["type"].as_str() {
+            Some("object") => {
+                schema["properties"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), sample(v))).collect()
+            }
+            Some("array") => [sample(&schema["items"])].into_iter().collect(),
+            Some("integer") => 1.into(),
+            Some("boolean") => true.into(),
+            _ => schema["enum"].as_array().map_or("x".into(), |words| words[0].clone()),
+        }
+    }
+    let text = sample(&SCHEMA).to_string();
+    let read: Result<RawConfig, _> = serde_saphyr::from_str(&text);
+    assert!(read.is_ok(), "{read:?}");
+    let source = include_str!("config.rs");
+    let fields = source.split("pub(super) struct Raw").skip(1).map(|part| {
+        part.split("\n}").next().unwrap_or("").lines().filter(|line| line.trim_start().starts_with("pub ")).count()
+    });
+    fn keys(schema: &serde_json::Value) -> usize {
+        let own = schema["properties"].as_object();
+        own.map_or(0, |map| map.len() + map.values().map(keys).sum::<usize>()) + schema.get("items").map_or(0, keys)
+    }
+    // `adoptFrom` is read as a plain map, so its three keys are in no type.
+    assert_eq!(fields.sum::<usize>() + 3, keys(&SCHEMA));
+}
+
+#[test]
 fn several_errors_at_once() {
     let error = parse(&GOOD.replace("owner: home", "owner: a.b").replace("percent: 30", "percent: 300")).unwrap_err();
     assert_eq!(error.0.len(), 2);

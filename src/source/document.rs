@@ -59,8 +59,7 @@ pub(super) fn cut(text: &str) -> Vec<Document<'_>> {
     let mut documents = Vec::new();
     let (mut start, mut start_line) = (0, 0);
     let mut at = 0;
-    let mut lines = 0;
-    for line in text.split_inclusive('\n') {
+    for (lines, line) in text.split_inclusive('\n').enumerate() {
         let marker =
             line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']));
         if marker && at > start {
@@ -68,7 +67,6 @@ pub(super) fn cut(text: &str) -> Vec<Document<'_>> {
             (start, start_line) = (at, lines);
         }
         at += line.len();
-        lines += 1;
     }
     documents.push(Document { text: &text[start..], lines_before: start_line });
     documents

@@ -25,28 +25,51 @@ pub(super) fn key(name: &str, algorithm: &str, secret: &str) -> Result<Key, Stri
     Key::new(name, known, &secret).map_err(|error| error.to_string())
 }
 
-/// Reads BIND's key format; the first key of the file counts.
-pub(super) fn from_bind(text: &str) -> Result<Key, String> {
-    let mut words = words(text).into_iter();
+/// Reads BIND's key format. Where the file has several keys, `name` says which; an `algorithm` must be that of the key.
+pub(super) fn from_bind(text: &str, name: Option<&str>, algorithm: Option<&str>) -> Result<Key, String> {
+    let mut words = words(text).into_iter().peekable();
     let wrong = || "expected key \"name\" { algorithm hmac-sha256; secret \"…\"; };".to_owned();
-    if words.next().as_deref() != Some("key") {
-        return Err(wrong());
-    }
-    let name = words.next().ok_or_else(wrong)?;
-    if words.next().as_deref() != Some("{") {
-        return Err(wrong());
-    }
-    let (mut algorithm, mut secret) = (None, None);
+    let mut statements = Vec::new();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "algorithm" => algorithm = words.next(),
-            "secret" => secret = words.next(),
-            ";" => {}
-            "}" => break,
+            ";" => continue,
+            "key" => {}
             _ => return Err(wrong()),
         }
+        let own = words.next().ok_or_else(wrong)?;
+        if words.next().as_deref() != Some("{") {
+            return Err(wrong());
+        }
+        let (mut algorithm, mut secret) = (None, None);
+        loop {
+            match words.next().as_deref() {
+                Some("algorithm") => algorithm = words.next(),
+                Some("secret") => secret = words.next(),
+                Some(";") => {}
+                Some("}") => break,
+                _ => return Err(wrong()),
+            }
+        }
+        statements.push((own, algorithm, secret));
     }
-    key(&name, &algorithm.ok_or("the algorithm is missing")?, &secret.ok_or("the secret is missing")?)
+    let names: Vec<String> = statements.iter().map(|(own, ..)| format!("\"{own}\"")).collect();
+    let (own, own_algorithm, secret) = match name {
+        None if statements.len() > 1 => {
+            return Err(format!("holds several keys ({}); say which with tsig.name", names.join(", ")));
+        }
+        None => statements.pop().ok_or_else(wrong)?,
+        Some(name) => {
+            let same = |own: &str| Name::parse(own).is_ok_and(|own| Name::parse(name).is_ok_and(|name| own == name));
+            let at = statements.iter().position(|(own, ..)| same(own));
+            let at = at.ok_or_else(|| format!("holds no key \"{name}\", but {}", names.join(", ")))?;
+            statements.swap_remove(at)
+        }
+    };
+    let own_algorithm = own_algorithm.ok_or("the algorithm is missing")?;
+    if let Some(algorithm) = algorithm.filter(|algorithm| !algorithm.eq_ignore_ascii_case(&own_algorithm)) {
+        return Err(format!("the key is for {own_algorithm}, but tsig.algorithm says {algorithm}; remove the latter"));
+    }
+    key(&own, &own_algorithm, &secret.ok_or("the secret is missing")?)
 }
 
 /// Words, quoted strings and punctuation; `//`, `#` and `/* */` comments left out.
@@ -84,9 +107,17 @@ mod tests {
     #[test]
     fn reads_what_tsig_keygen_writes() {
         let text = "# made today\nkey \"operator.\" {\n\talgorithm hmac-sha256; // good\n\tsecret \"cGxlYXNlIGRvIG5vdA==\";\n};\n";
-        assert_eq!(from_bind(text).unwrap().name().to_string(), "operator.");
-        assert!(from_bind("secret").is_err());
-        assert!(from_bind("key x { secret \"AA==\"; };").err().unwrap().contains("algorithm"));
+        assert_eq!(from_bind(text, None, None).unwrap().name().to_string(), "operator.");
+        let two = format!("{text}key other {{ algorithm hmac-sha512; secret \"QUJD\"; }};");
+        let fault = |name, algorithm| from_bind(&two, name, algorithm).err().unwrap();
+        assert!(fault(None, None).contains("\"operator.\", \"other\""));
+        assert!(fault(Some("third"), None).contains("no key \"third\""));
+        assert!(fault(Some("other"), Some("hmac-sha256")).contains("hmac-sha512"));
+        assert_eq!(from_bind(&two, Some("OTHER."), None).unwrap().name().to_string(), "other.");
+        for text in ["secret", "", "key x { secret \"AA==\"", "key x { secret \"AA==\"; }; }"] {
+            assert!(from_bind(text, None, None).is_err(), "{text}");
+        }
+        assert!(from_bind("key x { secret \"AA==\"; };", None, None).err().unwrap().contains("algorithm"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod config;
 mod config_check;
+mod config_schema;
 mod diagnostic;
 mod document;
 mod keyfile;
@@ -10,6 +11,7 @@ mod tree;
 mod walk;
 
 pub use config::{Config, ConfigError, ServerSettings, ZoneSettings};
+pub use config_schema::SCHEMA as CONFIG_SCHEMA;
 pub use diagnostic::Diagnostic;
 pub use manifests::{Loaded, Place, Refusal, load};
 pub use walk::{Input, fingerprint};
