@@ -9,7 +9,7 @@ use super::scalar::{Int, Text};
 use super::zones::Zones;
 use crate::model::rdata::{self, RdataError};
 use crate::model::{Name, Rdata, RrType};
-use crate::ownership::txt::is_anybodys_marker;
+use crate::ownership::{external_dns, nix, txt::is_anybodys_marker};
 
 /// The values of one type, with the field they come from.
 pub(super) struct Declared {
@@ -271,7 +271,9 @@ fn build(path: &str, result: Result<Rdata, RdataError>) -> Result<Rdata, Problem
 
 /// Refuses a text that is a mark of ownership; a declared one would forge it.
 fn not_a_mark(rtype: RrType, value: Rdata, path: &str) -> Result<Rdata, Problem> {
-    if rtype != RrType::TXT || !is_anybodys_marker(&value) {
+    // As each tool reads it: ExternalDNS takes its pairs in any order.
+    let mark = || is_anybodys_marker(&value) || external_dns::parse(&value).is_some() || nix::parse(&value).is_some();
+    if rtype != RrType::TXT || !mark() {
         return Ok(value);
     }
     Err(Problem::invalid(
