@@ -1,118 +1,184 @@
-//! Sockets, signatures and faults around the zones.
+//! Starting, stopping and looking into an authority.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::faults::{Fault, Faults};
-use super::store::{Store, ZoneState};
-use super::zonefile::ZoneFileError;
-use super::{query, transfer, update};
-use crate::dns::tsig::{self, Key, Received, Signer};
-use crate::dns::{Message, Opcode, Rcode, soa_serial};
-use crate::model::{Name, RrType};
+use super::acl::Grant;
+use super::faults::Faults;
+use super::net;
+use super::notify;
+use super::store::{Counters, Store};
+use super::update;
+use super::zone::{Depth, Zone};
+use super::zonefile::{self, ZoneFileError};
+use crate::dns::tsig::Key;
+use crate::dns::{Message, Rcode, update as wire_update};
+use crate::model::Name;
+use crate::plan::{Edit, Guard};
 use crate::view::View;
 
-/// Connections at once.
-const CONNECTIONS: usize = 256;
-/// A connection that says nothing this long is closed.
-const IDLE: Duration = Duration::from_secs(60);
-/// A reader that takes nothing this long is closed.
-const STUCK: Duration = Duration::from_secs(10);
-
-/// What a server shall be like.
+/// What an authority shall be like.
+#[derive(Debug, Clone)]
 pub struct AuthorityConfig {
-    /// Where it listens; port 0 takes a free one.
+    /// Where it listens, UDP and TCP; with port 0 any port that is free for both.
     pub listen: SocketAddr,
-    /// Zones: apex and the text of a zone file.
+    /// Zones: apex and the text of a zone file. Names without a final dot are relative to the apex.
     pub zones: Vec<(Name, String)>,
     /// Keys that may transfer and update; without any, everybody may.
     pub keys: Vec<Key>,
-    /// Who is told of changes.
+    /// Who is told of changes, over TCP.
     pub notify: Vec<SocketAddr>,
 }
 
-/// How often what was asked.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Queries, SOA polls among them.
-    pub queries: AtomicU64,
-    /// UPDATEs.
-    pub updates: AtomicU64,
-    /// Whole transfers.
-    pub axfr: AtomicU64,
-    /// Incremental transfers.
-    pub ixfr: AtomicU64,
+/// What few need to say of an authority.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Who may update and transfer; empty: every key everything, or anybody when there are no keys.
+    pub grants: Vec<Grant>,
+    /// The key that NOTIFYs are signed with, one of the configured.
+    pub notify_key: Option<Name>,
+    /// Commits kept for IXFR, for each zone.
+    pub journal_commits: usize,
+    /// Records kept for IXFR, for each zone.
+    pub journal_records: usize,
+    /// Octets that a message of a transfer has at most, single larger records aside.
+    pub message_size: usize,
+    /// Connections at a time; more are closed at once.
+    pub max_connections: usize,
+    /// How long a connection may be idle, and how long a client may take to read an answer or to send a request.
+    pub patience: Duration,
 }
 
-struct Shared {
-    store: Mutex<Store>,
-    keys: Vec<Key>,
-    notify: Vec<SocketAddr>,
-    faults: Faults,
-    counters: Counters,
-    stop: CancellationToken,
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            grants: Vec::new(),
+            notify_key: None,
+            journal_commits: 10_000,
+            journal_records: 1_000_000,
+            message_size: 16_384,
+            max_connections: 256,
+            patience: Duration::from_secs(60),
+        }
+    }
 }
 
-/// Starts servers.
+/// Why an authority cannot start, or does not take a zone.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; choose another address or port, or stop what uses it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's words.
+        error: std::io::Error,
+    },
+    /// A zone's text is wrong.
+    #[error(transparent)]
+    Zone(#[from] ZoneFileError),
+}
+
+impl AuthorityError {
+    /// The stable word for it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            AuthorityError::Listen { .. } => "CannotListen",
+            AuthorityError::Zone(error) => error.reason(),
+        }
+    }
+}
+
+impl From<AuthorityError> for std::io::Error {
+    fn from(error: AuthorityError) -> Self {
+        std::io::Error::other(error)
+    }
+}
+
+/// Starts authorities.
 pub struct Authority;
 
-/// A running server; it stops when this is dropped.
-pub struct Handle {
-    addr: SocketAddr,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.stop.cancel();
-    }
-}
-
 impl Authority {
-    /// Starts a server on the running tokio runtime.
+    /// Starts serving; call within a tokio runtime. The server stops when the handle is dropped.
     ///
     /// # Errors
-    /// When a zone cannot be read or the address cannot be bound.
-    pub async fn start(config: AuthorityConfig) -> std::io::Result<Handle> {
-        let mut store = Store::default();
-        for (zone, text) in &config.zones {
-            store.load(zone, text).map_err(|error| std::io::Error::other(format!("zone {zone}: {error}")))?;
-        }
-        let (udp, tcp) = bind(config.listen).await?;
-        let addr = udp.local_addr()?;
+    /// [`AuthorityError`].
+    pub async fn start(config: AuthorityConfig) -> Result<Handle, AuthorityError> {
+        Authority::start_with(config, Limits::default()).await
+    }
+
+    /// The same with other limits.
+    ///
+    /// # Errors
+    /// [`AuthorityError`].
+    pub async fn start_with(config: AuthorityConfig, limits: Limits) -> Result<Handle, AuthorityError> {
+        let store = Store::new(&config, &limits)?;
+        let (faults, counters) = (store.faults.clone(), Arc::clone(&store.counters));
+        let error = |error| AuthorityError::Listen { address: config.listen, error };
+        let (udp, tcp) = net::bind(config.listen).await.map_err(error)?;
+        let addr = udp.local_addr().map_err(error)?;
         let shared = Arc::new(Shared {
             store: Mutex::new(store),
-            keys: config.keys,
-            notify: config.notify,
-            faults: Faults::default(),
-            counters: Counters::default(),
+            changed: watch::Sender::new(0),
             stop: CancellationToken::new(),
+            max_connections: limits.max_connections,
+            patience: limits.patience,
         });
-        tokio::spawn(serve_udp(Arc::clone(&shared), udp));
-        tokio::spawn(serve_tcp(Arc::clone(&shared), tcp));
-        Ok(Handle { addr, shared })
+        let mut tasks = vec![
+            tokio::spawn(net::datagrams(Arc::clone(&shared), udp)),
+            tokio::spawn(net::connections(Arc::clone(&shared), tcp)),
+        ];
+        for target in config.notify {
+            tasks.push(tokio::spawn(notify::run(Arc::clone(&shared), target, limits.notify_key.clone())));
+        }
+        Ok(Handle { addr, faults, counters, shared, tasks })
     }
 }
 
-/// One port for both; a free UDP port may be taken for TCP, so a few are tried.
-async fn bind(listen: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
-    let mut last = None;
-    for _ in 0..32 {
-        let udp = UdpSocket::bind(listen).await?;
-        match TcpListener::bind(udp.local_addr()?).await {
-            Ok(tcp) => return Ok((udp, tcp)),
-            Err(error) if listen.port() != 0 => return Err(error),
-            Err(error) => last = Some(error),
-        }
+/// What all parts of a running authority share.
+pub(super) struct Shared {
+    store: Mutex<Store>,
+    /// The generation of the store.
+    pub(super) changed: watch::Sender<u64>,
+    pub(super) stop: CancellationToken,
+    pub(super) max_connections: usize,
+    pub(super) patience: Duration,
+}
+
+impl Shared {
+    /// Uses the store, and tells who waits for changes.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Store) -> T) -> T {
+        let mut store = self.lock();
+        let result = work(&mut store);
+        let generation = store.generation;
+        drop(store);
+        self.changed.send_if_modified(|known| std::mem::replace(known, generation) != generation);
+        result
     }
-    Err(last.unwrap_or_else(|| std::io::Error::other("no free port")))
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Unix seconds.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// A running authority; it stops when this is dropped.
+pub struct Handle {
+    addr: SocketAddr,
+    faults: Faults,
+    counters: Arc<Counters>,
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Handle {
@@ -123,354 +189,124 @@ impl Handle {
 
     /// The fault switchboard.
     pub fn faults(&self) -> &Faults {
-        &self.shared.faults
+        &self.faults
     }
 
     /// How often what was asked.
     pub fn counters(&self) -> &Counters {
-        &self.shared.counters
+        &self.counters
     }
 
-    /// A zone as it is now.
-    pub fn snapshot(&self, zone: &Name) -> Option<ZoneState> {
-        self.shared.store.lock().ok()?.zones.get(zone).cloned()
+    /// A zone as it is now, history included; cheap.
+    pub fn snapshot(&self, zone: &Name) -> Option<Zone> {
+        self.shared.lock().zones.get(zone).cloned()
     }
 
     /// The records of a zone as they are now.
     pub fn view(&self, zone: &Name) -> Option<View> {
-        self.snapshot(zone).map(|state| state.view)
+        // The view is made outside the lock: it may be large.
+        self.snapshot(zone).map(|zone| zone.view())
     }
 
-    /// Puts a zone back to an earlier state, serial and all: what a restored backup does.
-    pub fn restore(&self, state: ZoneState) {
-        if let Ok(mut store) = self.shared.store.lock() {
-            store.zones.insert(state.view.zone().clone(), state);
-        }
+    /// The serial of a zone.
+    pub fn serial(&self, zone: &Name) -> Option<u32> {
+        self.shared.lock().zones.get(zone).map(Zone::serial)
     }
 
-    /// Replaces a zone by the text of a zone file.
+    /// Puts a zone back to an earlier state, serial and history and all: what a restored backup does.
+    pub fn restore(&self, state: Zone) {
+        self.shared.with(|store| {
+            store.zones.insert(state.apex().clone(), state);
+            store.generation += 1;
+        });
+    }
+
+    /// Serves the zone of this zone file, in place of one of the same name; without history.
     ///
     /// # Errors
     /// [`ZoneFileError`].
     pub fn set_zone(&self, zone: &Name, text: &str) -> Result<(), ZoneFileError> {
-        match self.shared.store.lock() {
-            Ok(mut store) => store.load(zone, text),
-            Err(_) => Ok(()),
-        }
+        self.restore(zonefile::parse(zone, text)?);
+        Ok(())
     }
-}
 
-async fn serve_udp(shared: Arc<Shared>, socket: UdpSocket) {
-    let mut buffer = vec![0u8; 65_535];
-    loop {
-        let (len, peer) = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            received = socket.recv_from(&mut buffer) => match received {
-                Ok(received) => received,
-                Err(_) => continue,
-            },
-        };
-        let reply = shared.handle(buffer[..len].to_vec(), true);
-        if let Some(delay) = reply.delay {
-            tokio::time::sleep(delay).await;
-        }
-        if let Some(answer) = reply.answers.first() {
-            let _ = socket.send_to(answer, peer).await;
-        }
+    /// Serves a zone no more; says whether it did.
+    pub fn remove_zone(&self, name: &Name) -> bool {
+        self.shared.with(|store| store.zones.remove(name).is_some())
     }
-}
 
-async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else { continue };
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            let stop = shared.stop.clone();
-            tokio::select! {
-                () = stop.cancelled() => {}
-                _ = serve_connection(shared, stream) => {}
+    /// Forgets the history of all zones, so that IXFR is answered with whole ones.
+    pub fn forget_history(&self) {
+        self.shared.with(|store| store.zones.values_mut().for_each(Zone::forget));
+    }
+
+    /// Writes as an administrator at the server would: no key is asked for and no fault strikes. The steps are carried out
+    /// in the order that [`wire_update::encode`] gives them.
+    ///
+    /// # Errors
+    /// The rcode that an UPDATE with these prerequisites and steps would get; then nothing has changed.
+    pub fn edit(&self, zone: &Name, guards: &[Guard], edits: &[Edit]) -> Result<(), Rcode> {
+        let message = wire_update::encode(zone, 0, guards, edits);
+        let message = Message::parse(&message).map_err(|_| Rcode::FORMERR)?;
+        self.shared.with(|store| {
+            let depth = store.depth;
+            let zone = store.zones.get_mut(zone).ok_or(Rcode::NOTAUTH)?;
+            if update::update(zone, &message, depth)? {
+                store.generation += 1;
             }
-            drop(place);
-        });
+            Ok(())
+        })
     }
-}
 
-async fn serve_connection(shared: Arc<Shared>, mut stream: TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    loop {
-        let mut len = [0u8; 2];
-        tokio::time::timeout(IDLE, stream.read_exact(&mut len)).await.map_err(std::io::Error::other)??;
-        let mut message = vec![0u8; usize::from(u16::from_be_bytes(len))];
-        tokio::time::timeout(STUCK, stream.read_exact(&mut message)).await.map_err(std::io::Error::other)??;
-        let reply = shared.handle(message, false);
-        if let Some(delay) = reply.delay {
-            tokio::time::sleep(delay).await;
-        }
-        for answer in &reply.answers {
-            let mut framed = (answer.len() as u16).to_be_bytes().to_vec();
-            framed.extend_from_slice(answer);
-            if reply.end == End::HalfAnswer {
-                framed.truncate(framed.len() / 2);
-            }
-            tokio::time::timeout(STUCK, stream.write_all(&framed)).await.map_err(std::io::Error::other)??;
-        }
-        match reply.end {
-            End::Go => {}
-            End::Close | End::HalfAnswer => return Ok(()),
-            End::Stall => {
-                shared.stop.cancelled().await;
-                return Ok(());
-            }
+    /// Knows these keys from now on.
+    pub fn set_keys(&self, keys: Vec<Key>) {
+        self.shared.with(|store| store.keys = keys);
+    }
+
+    /// Allows this from now on.
+    pub fn set_grants(&self, grants: Vec<Grant>) {
+        self.shared.with(|store| store.grants = grants);
+    }
+
+    /// Stops and waits until the sockets are closed.
+    pub async fn stop(mut self) {
+        self.shared.stop.cancel();
+        for task in std::mem::take(&mut self.tasks) {
+            let _ = task.await;
         }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Go,
-    Close,
-    HalfAnswer,
-    Stall,
-}
-
-struct Reply {
-    answers: Vec<Vec<u8>>,
-    delay: Option<Duration>,
-    end: End,
-}
-
-impl Reply {
-    fn of(answers: Vec<Vec<u8>>) -> Reply {
-        Reply { answers, delay: None, end: End::Go }
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
     }
 }
 
-impl Shared {
-    fn now(&self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or(0);
-        let skew = self.faults.strike(|fault| match fault {
-            Fault::Skew(seconds) => Some(*seconds),
-            _ => None,
-        });
-        now.saturating_add_signed(skew.unwrap_or(0))
-    }
-
-    fn struck(&self, wanted: &Fault) -> bool {
-        self.faults.strike(|fault| (fault == wanted).then_some(())).is_some()
-    }
-
-    /// From request to answers.
-    fn handle(&self, request: Vec<u8>, udp: bool) -> Reply {
-        let now = self.now();
-        let (plain, signer) = match tsig::receive(&self.keys, request, now) {
-            Received::Unsigned(plain) => (plain, None),
-            Received::Signed { message, signer, .. } => (message, Some(signer)),
-            Received::Rejected(answer) => return Reply::of(if answer.is_empty() { vec![] } else { vec![answer] }),
+impl Store {
+    /// The state that an authority starts with.
+    ///
+    /// # Errors
+    /// [`ZoneFileError`].
+    pub fn new(config: &AuthorityConfig, limits: &Limits) -> Result<Store, ZoneFileError> {
+        let mut zones = BTreeMap::new();
+        for (name, text) in &config.zones {
+            zones.insert(name.clone(), zonefile::parse(name, text)?);
+        }
+        let grants = match (&limits.grants[..], &config.keys[..]) {
+            ([], []) => vec![Grant::all(None)],
+            ([], keys) => keys.iter().map(|key| Grant::all(Some(key.name().clone()))).collect(),
+            (grants, _) => grants.to_vec(),
         };
-        let Ok(message) = Message::parse(&plain) else {
-            let Some(id) = plain.get(..2) else { return Reply::of(vec![]) };
-            let mut out = Message::new(u16::from_be_bytes([id[0], id[1]]), Opcode::QUERY);
-            (out.response, out.rcode) = (true, Rcode::FORMERR);
-            return Reply::of(vec![out.encode()]);
-        };
-        if message.response {
-            return Reply::of(vec![]);
-        }
-        let kind = message.questions.first().map(|question| question.rtype);
-        let mut reply = match (message.opcode, kind) {
-            (Opcode::UPDATE, _) => self.update(&message, signer, now),
-            (Opcode::QUERY, Some(RrType::AXFR | RrType::IXFR)) => self.transfer(&message, signer, now, udp),
-            (Opcode::QUERY, _) => self.query(&message, signer, now, udp),
-            _ => Reply::of(vec![sign(&message.answer(Rcode::NOTIMP), signer, now)]),
-        };
-        reply.delay = self.faults.strike(|fault| match fault {
-            Fault::Delay(delay) => Some(*delay),
-            _ => None,
-        });
-        if self.struck(&Fault::WrongId) {
-            reply.answers.iter_mut().filter_map(|answer| answer.first_mut()).for_each(|octet| *octet ^= 0x55);
-        }
-        reply
-    }
-
-    fn trusted(&self, signer: &Option<Signer>) -> bool {
-        self.keys.is_empty() || signer.is_some()
-    }
-
-    fn finish(&self, answer: &Message, signer: Option<Signer>, now: u64) -> Vec<u8> {
-        if self.struck(&Fault::Unsigned) {
-            return answer.encode();
-        }
-        let mut signed = sign(answer, signer, now);
-        if self.struck(&Fault::Forged) {
-            forge(&mut signed);
-        }
-        signed
-    }
-
-    fn query(&self, message: &Message, signer: Option<Signer>, now: u64, udp: bool) -> Reply {
-        self.counters.queries.fetch_add(1, Ordering::Relaxed);
-        let rcode = self.faults.strike(|fault| match fault {
-            Fault::QueryRcode(rcode) => Some(*rcode),
-            _ => None,
-        });
-        let mut answer = match (rcode, self.store.lock()) {
-            (Some(rcode), _) => message.answer(rcode),
-            (None, Ok(store)) => query::answer(&store, message),
-            (None, Err(_)) => message.answer(Rcode::SERVFAIL),
-        };
-        let opt = message.additionals.iter().find(|record| record.rtype == RrType::OPT);
-        let room = opt.map_or(512, |opt| usize::from(opt.class.0).clamp(512, 1232));
-        if opt.is_some() {
-            let mut own = crate::dns::Record::new(Name::root(), RrType::OPT, 0, Vec::new());
-            own.class = crate::dns::Class(1232);
-            answer.additionals.push(own);
-        }
-        if udp && answer.encode().len() > room {
-            answer.truncated = true;
-            answer.answers.clear();
-            answer.authorities.clear();
-            answer.additionals.retain(|record| record.rtype == RrType::OPT);
-        }
-        Reply::of(vec![self.finish(&answer, signer, now)])
-    }
-
-    fn update(&self, message: &Message, signer: Option<Signer>, now: u64) -> Reply {
-        self.counters.updates.fetch_add(1, Ordering::Relaxed);
-        if self.struck(&Fault::LostBefore) {
-            return Reply { answers: vec![], delay: None, end: End::Close };
-        }
-        let refused = self.faults.strike(|fault| match fault {
-            Fault::UpdateRcode(rcode) => Some(*rcode),
-            Fault::RefuseName(name) => {
-                message.authorities.iter().any(|record| record.name == *name).then_some(Rcode::REFUSED)
-            }
-            _ => None,
-        });
-        let rcode = match (refused, self.store.lock()) {
-            (Some(rcode), _) => rcode,
-            // Knot says NOTAUTH where its ACL does not allow.
-            (None, _) if !self.trusted(&signer) => Rcode::NOTAUTH,
-            (None, Ok(mut store)) => update::apply(&mut store, message),
-            (None, Err(_)) => Rcode::SERVFAIL,
-        };
-        if rcode == Rcode::NOERROR {
-            self.tell(message);
-        }
-        if self.struck(&Fault::LostAfter) {
-            return Reply { answers: vec![], delay: None, end: End::Close };
-        }
-        if self.struck(&Fault::SilentAfter) {
-            return Reply { answers: vec![], delay: None, end: End::Go };
-        }
-        let mut reply = Reply::of(vec![self.finish(&message.answer(rcode), signer, now)]);
-        if self.struck(&Fault::AnswerCut) {
-            reply.end = End::HalfAnswer;
-        }
-        reply
-    }
-
-    fn transfer(&self, message: &Message, signer: Option<Signer>, now: u64, udp: bool) -> Reply {
-        let incremental = message.questions.first().is_some_and(|question| question.rtype == RrType::IXFR);
-        let counter = if incremental { &self.counters.ixfr } else { &self.counters.axfr };
-        counter.fetch_add(1, Ordering::Relaxed);
-        let rcode = self.faults.strike(|fault| match fault {
-            Fault::TransferRcode(rcode) => Some(*rcode),
-            _ => None,
-        });
-        let zone = message.questions.first().map(|question| question.name.clone()).unwrap_or_else(Name::root);
-        let state = self.store.lock().ok().and_then(|store| store.zones.get(&zone).cloned());
-        let rcode = rcode.or((!self.trusted(&signer)).then_some(Rcode::NOTAUTH));
-        let (Some(state), None) = (state, rcode) else {
-            return Reply::of(vec![sign(&message.answer(rcode.unwrap_or(Rcode::NOTAUTH)), signer, now)]);
-        };
-        let mut messages = transfer::messages(&state, message, udp);
-        let mut end = End::Go;
-        let mut forged = None;
-        let transfer_fault = self.faults.strike(|fault| match fault {
-            Fault::TransferCut(_)
-            | Fault::TransferReordered
-            | Fault::TransferStalled(_)
-            | Fault::TransferForged(_)
-            | Fault::TransferNoEnd
-            | Fault::TransferOtherEnd => Some(fault.clone()),
-            _ => None,
-        });
-        match transfer_fault {
-            Some(Fault::TransferCut(after)) => {
-                messages.truncate(after);
-                end = End::Close;
-            }
-            Some(Fault::TransferStalled(after)) => {
-                messages.truncate(after);
-                end = End::Stall;
-            }
-            Some(Fault::TransferReordered) if messages.len() > 2 => messages.swap(1, 2),
-            Some(Fault::TransferForged(at)) => forged = Some(at),
-            Some(Fault::TransferNoEnd) => {
-                messages.last_mut().map(|last| last.answers.pop());
-                end = End::Close;
-            }
-            Some(Fault::TransferOtherEnd) => other_end(&mut messages),
-            _ => {}
-        }
-        let mut answers: Vec<Vec<u8>> = match signer {
-            None => messages.iter().map(Message::encode).collect(),
-            Some(signer) => {
-                let mut sequence = signer.into_sequence();
-                messages.iter().map(|message| sequence.sign(message.encode(), now)).collect()
-            }
-        };
-        if let Some(answer) = forged.and_then(|at: usize| answers.get_mut(at)) {
-            forge(answer);
-        }
-        Reply { answers, delay: None, end }
-    }
-
-    /// NOTIFY (RFC 1996), best effort.
-    fn tell(&self, message: &Message) {
-        let Some(zone) = message.questions.first().map(|question| question.name.clone()) else { return };
-        for target in &self.notify {
-            let mut notify = Message::query(1, zone.clone(), RrType::SOA);
-            (notify.opcode, notify.authoritative) = (Opcode::NOTIFY, true);
-            let target = *target;
-            tokio::spawn(async move {
-                let send = async {
-                    let socket = UdpSocket::bind(if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).await?;
-                    socket.send_to(&notify.encode(), target).await
-                };
-                let _ = tokio::time::timeout(Duration::from_secs(2), send).await;
-            });
-        }
-    }
-}
-
-fn sign(answer: &Message, signer: Option<Signer>, now: u64) -> Vec<u8> {
-    match signer {
-        Some(signer) => signer.sign(answer.encode(), now),
-        None => answer.encode(),
-    }
-}
-
-/// Spoils the MAC, which ends 6 octets before the end of a TSIG record without other data.
-fn forge(answer: &mut [u8]) {
-    let at = answer.len().saturating_sub(8);
-    if let Some(octet) = answer.get_mut(at) {
-        *octet ^= 0xff;
-    }
-}
-
-fn other_end(messages: &mut [Message]) {
-    let Some(soa) = messages.last_mut().and_then(|last| last.answers.last_mut()) else { return };
-    let Some(serial) = soa_serial(&soa.rdata) else { return };
-    let at = soa.rdata.len().saturating_sub(20);
-    if let Some(place) = soa.rdata.get_mut(at..at + 4) {
-        place.copy_from_slice(&serial.wrapping_add(1).to_be_bytes());
+        Ok(Store {
+            zones,
+            keys: config.keys.clone(),
+            grants,
+            depth: Depth { commits: limits.journal_commits, records: limits.journal_records },
+            message_size: limits.message_size,
+            faults: Faults::default(),
+            counters: Arc::default(),
+            generation: 0,
+        })
     }
 }

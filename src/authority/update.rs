@@ -1,215 +1,204 @@
-//! UPDATE processing (RFC 2136 §3), all or nothing.
+//! RFC 2136 as Knot DNS 3.2 does it (`knot.md` §2): all of a message or nothing, many contradictions silently ignored.
 
-use super::store::{Store, ZoneState};
+use std::collections::BTreeMap;
+
+use super::zone::{Depth, Sets, Zone, find, next_serial};
 use crate::dns::{Class, Message, Rcode, Record, serial_newer, soa_serial};
 use crate::model::{Name, RrSet, RrType, rdata};
-use crate::view::{Entry, View};
 
-/// Applies an UPDATE message and gives its rcode.
-pub(super) fn apply(store: &mut Store, message: &Message) -> Rcode {
-    let [zone] = message.questions.as_slice() else { return Rcode::FORMERR };
-    if zone.rtype != RrType::SOA {
-        return Rcode::FORMERR;
-    }
-    if zone.class != Class::IN {
-        return Rcode::NOTIMP;
-    }
-    let Some(state) = store.zones.get_mut(&zone.name) else { return Rcode::NOTAUTH };
-    if let Err(rcode) = prerequisites(&state.view, &message.answers) {
-        return rcode;
-    }
-    if let Err(rcode) = prescan(state.view.zone(), &message.authorities) {
-        return rcode;
-    }
-    let mut draft = Draft { next: state.view.clone(), removed: Vec::new(), added: Vec::new(), serial: None };
+/// Larger records are refused: no signed message of a transfer could carry them.
+const MAX_RECORD: usize = 64_900;
+
+/// Checks and applies an UPDATE to its zone. Says whether anything changed; an error changed nothing.
+///
+/// # Errors
+/// The rcode to answer.
+pub(super) fn update(zone: &mut Zone, message: &Message, depth: Depth) -> Result<bool, Rcode> {
+    prerequisites(zone, &message.answers)?;
     for record in &message.authorities {
-        draft.take(record);
+        prescan(zone.apex(), record)?;
     }
-    draft.finish(state);
-    Rcode::NOERROR
+    let mut work = Work { zone, changed: BTreeMap::new() };
+    for record in &message.authorities {
+        work.step(record)?;
+    }
+    work.dnames_stand_alone()?;
+    let changed = work.changed;
+    Ok(zone.commit(changed, depth, next_serial))
 }
 
 /// RFC 2136 §3.2.
-fn prerequisites(view: &View, records: &[Record]) -> Result<(), Rcode> {
-    let mut exact: Vec<(&Name, RrType, Vec<&[u8]>)> = Vec::new();
+fn prerequisites(zone: &Zone, records: &[Record]) -> Result<(), Rcode> {
+    let mut wanted: BTreeMap<(Name, RrType), Vec<_>> = BTreeMap::new();
     for record in records {
-        let Record { name, rtype, class, ttl, rdata } = record;
-        if *ttl != 0 {
+        if record.ttl != 0 {
             return Err(Rcode::FORMERR);
         }
-        if !name.is_at_or_below(view.zone()) {
+        if !record.name.is_at_or_below(zone.apex()) {
             return Err(Rcode::NOTZONE);
         }
-        match *class {
-            Class::ANY | Class::NONE if !rdata.is_empty() => return Err(Rcode::FORMERR),
-            Class::ANY if *rtype == RrType::ANY => {
-                if !view.in_use(name) {
-                    return Err(Rcode::NXDOMAIN);
-                }
+        let any = record.rtype == RrType::ANY;
+        let meta = record.rtype.is_meta() && !any;
+        let in_use = || zone.node(&record.name).is_some();
+        let has_set = || zone.get(&record.name, record.rtype).is_some();
+        match record.class {
+            Class::ANY | Class::NONE if !record.rdata.is_empty() || meta => return Err(Rcode::FORMERR),
+            Class::ANY if any && !in_use() => return Err(Rcode::NXDOMAIN),
+            Class::ANY if !any && !has_set() => return Err(Rcode::NXRRSET),
+            Class::NONE if any && in_use() => return Err(Rcode::YXDOMAIN),
+            Class::NONE if !any && has_set() => return Err(Rcode::YXRRSET),
+            Class::ANY | Class::NONE => {}
+            Class::IN if !meta && !any && rdata::check(record.rtype, &record.rdata).is_ok() => {
+                wanted.entry((record.name.clone(), record.rtype)).or_default().push(record.rdata.clone());
             }
-            Class::ANY => {
-                if view.get(name, *rtype).is_none() {
-                    return Err(Rcode::NXRRSET);
-                }
-            }
-            Class::NONE if *rtype == RrType::ANY => {
-                if view.in_use(name) {
-                    return Err(Rcode::YXDOMAIN);
-                }
-            }
-            Class::NONE => {
-                if view.get(name, *rtype).is_some() {
-                    return Err(Rcode::YXRRSET);
-                }
-            }
-            Class::IN => match exact.iter_mut().find(|(n, t, _)| *n == name && t == rtype) {
-                Some((_, _, values)) => values.push(rdata),
-                None => exact.push((name, *rtype, vec![rdata])),
-            },
             _ => return Err(Rcode::FORMERR),
         }
     }
-    for (name, rtype, values) in exact {
-        let wanted = RrSet::new(rtype, 0, values.into_iter().map(Into::into));
-        if !view.get(name, rtype).is_some_and(|set| set.same_values(&wanted, rtype)) {
+    for ((name, rtype), values) in wanted {
+        let wanted = RrSet::new(rtype, 0, values);
+        if !zone.get(&name, rtype).is_some_and(|set| set.same_values(&wanted, rtype)) {
             return Err(Rcode::NXRRSET);
         }
     }
     Ok(())
 }
 
-/// RFC 2136 §3.4.1.
-fn prescan(zone: &Name, records: &[Record]) -> Result<(), Rcode> {
-    for Record { name, rtype, class, ttl, rdata } in records {
-        if !name.is_at_or_below(zone) {
-            return Err(Rcode::NOTZONE);
-        }
-        let meta = rtype.is_meta() && *rtype != RrType::ANY;
-        let good = match *class {
-            Class::IN => !meta && *rtype != RrType::ANY && rdata::check(*rtype, rdata).is_ok(),
-            Class::ANY => *ttl == 0 && rdata.is_empty() && !meta,
-            Class::NONE => *ttl == 0 && !meta && *rtype != RrType::ANY,
-            _ => false,
-        };
-        if !good {
-            return Err(Rcode::FORMERR);
-        }
+/// RFC 2136 §3.4.1, with the leniency of Knot for the TTL of class ANY.
+fn prescan(apex: &Name, record: &Record) -> Result<(), Rcode> {
+    if !record.name.is_at_or_below(apex) {
+        return Err(Rcode::NOTZONE);
+    }
+    let meta = record.rtype.is_meta();
+    let well_formed = || rdata::check(record.rtype, &record.rdata).is_ok();
+    let good = match record.class {
+        Class::IN => !meta && well_formed(),
+        Class::ANY => (!meta || record.rtype == RrType::ANY) && record.rdata.is_empty(),
+        Class::NONE => !meta && record.ttl == 0 && well_formed(),
+        _ => false,
+    };
+    if !good {
+        return Err(Rcode::FORMERR);
+    }
+    let add = record.class == Class::IN;
+    if add && record.rtype == RrType::NSEC3PARAM && record.name != *apex {
+        return Err(Rcode::REFUSED);
+    }
+    if add && record.name.wire().len() + 10 + record.rdata.len() > MAX_RECORD {
+        return Err(Rcode::REFUSED);
     }
     Ok(())
 }
 
-/// The zone as the message would leave it.
-struct Draft {
-    next: View,
-    removed: Vec<Entry>,
-    added: Vec<Entry>,
-    serial: Option<u32>,
+/// The zone with the changes of one message laid over it.
+struct Work<'a> {
+    zone: &'a Zone,
+    changed: BTreeMap<Name, Sets>,
 }
 
-impl Draft {
+impl Work<'_> {
+    fn sets(&self, name: &Name) -> Option<&Sets> {
+        self.changed.get(name).or_else(|| self.zone.node(name).map(AsRef::as_ref))
+    }
+
+    fn sets_mut(&mut self, name: &Name) -> &mut Sets {
+        let zone = self.zone;
+        self.changed
+            .entry(name.clone())
+            .or_insert_with(|| zone.node(name).map(|sets| sets.as_ref().clone()).unwrap_or_default())
+    }
+
     /// RFC 2136 §3.4.2.
-    fn take(&mut self, record: &Record) {
-        let Record { name, rtype, class, ttl, rdata } = record;
-        let apex = name == self.next.zone();
-        match *class {
-            Class::IN => self.insert(name, *rtype, *ttl, rdata, apex),
-            Class::ANY if *rtype == RrType::ANY => {
-                for (rtype, set) in self.next.at(name) {
-                    if !(apex && matches!(rtype, RrType::SOA | RrType::NS)) {
-                        self.wipe(name, rtype, &set);
-                    }
-                }
+    fn step(&mut self, record: &Record) -> Result<(), Rcode> {
+        let apex = record.name == *self.zone.apex();
+        match (record.class, record.rtype) {
+            // Signing is the server's own business, so it ignores these in updates.
+            (Class::IN, RrType::RRSIG | RrType::NSEC | RrType::NSEC3) => {}
+            (Class::IN, RrType::SOA) => self.add_soa(record, apex)?,
+            (Class::IN, RrType::CNAME) => self.add_cname(record),
+            (Class::IN, _) => self.add(record),
+            (_, RrType::SOA) => {}
+            (Class::ANY, RrType::ANY) if apex => {
+                self.sets_mut(&record.name).retain(|rtype, _| matches!(*rtype, RrType::SOA | RrType::NS));
             }
-            Class::ANY => {
-                if !(apex && matches!(*rtype, RrType::SOA | RrType::NS))
-                    && let Some(set) = self.next.get(name, *rtype)
-                {
-                    self.wipe(name, *rtype, &set);
-                }
-            }
-            _ => {
-                // The SOA stays, and so does the last NS of the zone.
-                let last =
-                    apex && *rtype == RrType::NS && self.next.get(name, *rtype).is_some_and(|set| set.len() == 1);
-                if !(apex && *rtype == RrType::SOA) && !last {
-                    self.remove(name, *rtype, rdata);
-                }
-            }
+            (Class::ANY, RrType::ANY) => self.sets_mut(&record.name).clear(),
+            (Class::ANY, RrType::NS) if apex => {}
+            (Class::ANY, rtype) => drop(self.sets_mut(&record.name).remove(&rtype)),
+            (_, rtype) => self.remove(record, apex && rtype == RrType::NS),
+        }
+        Ok(())
+    }
+
+    /// A SOA with a higher serial takes the place of the present one; others are ignored.
+    fn add_soa(&mut self, record: &Record, apex: bool) -> Result<(), Rcode> {
+        let new = soa_serial(&record.rdata).ok_or(Rcode::FORMERR)?;
+        let sets = if apex { self.sets_mut(&record.name) } else { return Ok(()) };
+        let old = sets.get(&RrType::SOA).and_then(|set| soa_serial(set.values.first()?));
+        if old.is_none_or(|old| serial_newer(new, old)) {
+            sets.insert(RrType::SOA, RrSet::new(RrType::SOA, record.ttl, [record.rdata.clone()]));
+        }
+        Ok(())
+    }
+
+    /// A second CNAME takes the place of the first; beside other records it is ignored.
+    fn add_cname(&mut self, record: &Record) {
+        let sets = self.sets_mut(&record.name);
+        let same = |set: &RrSet| find(set, RrType::CNAME, &record.rdata).is_ok();
+        let old = sets.get(&RrType::CNAME);
+        if (old.is_some() || sets.is_empty()) && !old.is_some_and(same) {
+            sets.insert(RrType::CNAME, RrSet::new(RrType::CNAME, record.ttl, [record.rdata.clone()]));
         }
     }
 
-    fn insert(&mut self, name: &Name, rtype: RrType, ttl: u32, rdata: &[u8], apex: bool) {
-        if rtype == RrType::SOA {
-            let newer = soa_serial(rdata).filter(|serial| apex && serial_newer(*serial, self.next.serial()));
-            self.serial = newer.or(self.serial);
+    /// Beside a CNAME other records are ignored; an existing record keeps its TTL, a new one gives its to the set.
+    fn add(&mut self, record: &Record) {
+        let rtype = record.rtype;
+        let sets = self.sets_mut(&record.name);
+        if sets.contains_key(&RrType::CNAME) {
             return;
         }
-        let here = self.next.at(name);
-        let beside = |other: &RrType| *other != rtype && !other.is_dnssec();
-        if rtype == RrType::CNAME && here.iter().any(|(other, _)| beside(other)) {
+        let set = sets.entry(rtype).or_insert_with(|| RrSet::new(rtype, record.ttl, []));
+        if let Err(at) = find(set, rtype, &record.rdata) {
+            set.values.insert(at, record.rdata.clone());
+            set.ttl = record.ttl;
+        }
+    }
+
+    /// Removes one value, unless it is the last one of a set that must stay.
+    fn remove(&mut self, record: &Record, keep_last: bool) {
+        let sets = self.sets_mut(&record.name);
+        let Some(set) = sets.get_mut(&record.rtype) else { return };
+        let Ok(at) = find(set, record.rtype, &record.rdata) else { return };
+        if keep_last && set.len() == 1 {
             return;
         }
-        if rtype != RrType::CNAME && !rtype.is_dnssec() && here.iter().any(|(other, _)| *other == RrType::CNAME) {
-            return;
+        set.values.remove(at);
+        if set.is_empty() {
+            sets.remove(&record.rtype);
         }
-        let old = here.into_iter().find(|(other, _)| *other == rtype).map(|(_, set)| set);
-        let Some(old) = old else { return self.add(name, rtype, ttl, rdata) };
-        if matches!(rtype, RrType::CNAME | RrType::DNAME) {
-            // A second one replaces the first.
-            if !old.values.iter().any(|value| rdata::same(rtype, value, rdata)) {
-                self.wipe(name, rtype, &old);
-                self.add(name, rtype, ttl, rdata);
+    }
+
+    /// A DNAME has no second value and nothing below it (RFC 6672 §2.3, §2.4); Knot 3.2 refuses the whole message.
+    fn dnames_stand_alone(&self) -> Result<(), Rcode> {
+        let dname = |name: &Name| self.sets(name).and_then(|sets| sets.get(&RrType::DNAME));
+        for (name, sets) in self.changed.iter().filter(|(_, sets)| !sets.is_empty()) {
+            let below = || {
+                let old = self.zone.nodes().range::<Name, _>(name..).skip_while(|(found, _)| *found == name);
+                let mut old = old.take_while(|(found, _)| found.is_below(name));
+                let mut new = self.changed.iter().filter(|(found, sets)| !sets.is_empty() && found.is_below(name));
+                new.next().is_some() || old.any(|(found, _)| !self.changed.contains_key(found))
+            };
+            if sets.get(&RrType::DNAME).is_some_and(|set| set.len() > 1 || below()) {
+                return Err(Rcode::REFUSED);
             }
-            return;
-        }
-        if old.values.iter().any(|value| rdata::same(rtype, value, rdata)) {
-            // There already: its TTL stays, as in Knot.
-            return;
-        }
-        if old.ttl != ttl {
-            // A new record with another TTL takes the whole set along.
-            self.wipe(name, rtype, &old);
-            for value in &old.values {
-                self.add(name, rtype, ttl, value);
+            let above = self.zone.path(name).into_iter().chain([self.zone.apex().clone()]);
+            if above.filter(|above| above != name).any(|above| dname(&above).is_some()) {
+                return Err(Rcode::REFUSED);
             }
         }
-        self.add(name, rtype, ttl, rdata);
-    }
-
-    fn wipe(&mut self, name: &Name, rtype: RrType, set: &RrSet) {
-        for value in &set.values {
-            self.remove(name, rtype, value);
-        }
-    }
-
-    fn remove(&mut self, name: &Name, rtype: RrType, rdata: &[u8]) {
-        let Some(set) = self.next.get(name, rtype) else { return };
-        let Some(value) = set.values.iter().find(|value| rdata::same(rtype, value, rdata)) else { return };
-        self.next.remove(name, rtype, value);
-        let entry = Entry { name: name.clone(), rtype, ttl: set.ttl, rdata: value.clone() };
-        cancel(&mut self.added, &mut self.removed, entry);
-    }
-
-    fn add(&mut self, name: &Name, rtype: RrType, ttl: u32, rdata: &[u8]) {
-        self.next.add(name, rtype, ttl, rdata.into());
-        let entry = Entry { name: name.clone(), rtype, ttl, rdata: rdata.into() };
-        cancel(&mut self.removed, &mut self.added, entry);
-    }
-
-    fn finish(self, state: &mut ZoneState) {
-        if self.removed.is_empty() && self.added.is_empty() && self.serial.is_none() {
-            return;
-        }
-        state.commit(self.next, self.removed, self.added, self.serial);
+        Ok(())
     }
 }
 
-/// History tells net effects only: what goes and comes back in one message was never gone.
-fn cancel(other: &mut Vec<Entry>, own: &mut Vec<Entry>, entry: Entry) {
-    match other.iter().position(|there| *there == entry) {
-        Some(at) => {
-            other.remove(at);
-        }
-        None => own.push(entry),
-    }
-}
+#[cfg(test)]
+#[path = "update_tests.rs"]
+mod tests;

@@ -293,6 +293,15 @@ pub fn receive(keys: &[Key], request: Vec<u8>, now: u64) -> Received {
     }
 }
 
+/// The answer of a server that knows the key of `request` but does not let it do what it asks, in the words of Knot 3.2:
+/// NOTAUTH with BADKEY and no MAC. Empty when the request has no TSIG record.
+pub fn refuse_key(request: &[u8]) -> Vec<u8> {
+    match find(request) {
+        Ok(Some(found)) => error_answer(request, Rcode::NOTAUTH, Some(&found.record(&[], BADKEY, &[]))),
+        _ => Vec::new(),
+    }
+}
+
 /// Signs the single answer to a verified request.
 pub struct Signer {
     transaction: Box<lib::ServerTransaction<Arc<lib::Key>>>,
