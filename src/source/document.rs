@@ -299,12 +299,6 @@ impl Reader<'_> {
     }
 }
 
-/// Reads whatever bytes as manifests; for the fuzzer.
-#[doc(hidden)]
-pub fn read_documents_for_fuzzing(text: &str, zones: &Zones, rights: &Rights) -> usize {
-    cut(text).into_iter().flat_map(|document| read("fuzz.yaml", document, Context { zones, rights })).count()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -5,6 +5,8 @@ mod config_check;
 mod config_schema;
 mod diagnostic;
 mod document;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keyfile;
 mod manifests;
 mod tree;
@@ -15,6 +17,3 @@ pub use config_schema::SCHEMA as CONFIG_SCHEMA;
 pub use diagnostic::Diagnostic;
 pub use manifests::{Loaded, Place, Refusal, load};
 pub use walk::{Input, fingerprint};
-
-#[doc(hidden)]
-pub use document::read_documents_for_fuzzing;

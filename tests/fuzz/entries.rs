@@ -3,12 +3,15 @@
 //! `tests/fuzz_corpus.rs` runs these on stable Rust, `fuzz/` under libFuzzer.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::HashSet;
+
 use knotwork::dns::Message;
 use knotwork::dns::tsig::{self, Algorithm, Key};
 use knotwork::dns::xfr::Reader;
-use knotwork::model::{Name, RrType, address_of, classless_range, rdata, reverse_name};
+use knotwork::model::{Name, ObjectState, RrType, address_of, classless_range, rdata, reverse_name};
 use knotwork::ownership::{Fence, Marker, MarkerText, external_dns, nix, txt};
-use knotwork::spec::{AddressRange, NamePattern, Rights, StaticDnsRecord, ZoneEntry, Zones, lower};
+use knotwork::source::fuzzing;
+use knotwork::spec::{AddressRange, NamePattern, Rights, ZoneEntry, Zones};
 
 /// A function that takes any octets and panics only when the library is wrong. It says whether the octets were accepted, so
 /// that a corpus that no longer gets past the door is noticed.
@@ -21,6 +24,7 @@ pub const ENTRIES: &[(&str, Entry)] = &[
     ("signature", signature),
     ("marker", marker),
     ("manifest", manifest),
+    ("config", config),
     ("name", name),
     ("rdata_text", rdata_text),
     ("rdata_wire", rdata_wire),
@@ -81,17 +85,20 @@ pub fn marker(data: &[u8]) -> bool {
     accepted
 }
 
-/// One document of a manifest: what it comes to can be published as it stands, or is nothing and says why.
+/// A file of manifests: what its objects come to can be published as it stands, or is nothing.
 pub fn manifest(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
-    let _ = (NamePattern::parse(text), AddressRange::parse(text));
-    let Ok(record) = serde_saphyr::from_str::<StaticDnsRecord>(text) else { return false };
     let apexes = ["internal", "s3.garage.internal", "10.in-addr.arpa", "0/26.2.0.192.in-addr.arpa", "d.f.ip6.arpa"];
     let zones = apexes.map(|zone| ZoneEntry { name: Name::parse(zone).unwrap(), default_ttl: 300 });
     let zones = Zones::new(zones, "_knotwork");
-    for rights in [Rights::Trusted, Rights::Ordinary, Rights::Rules(Vec::new())] {
-        let lowered = lower(&record, &zones, &rights);
+    // One kind of rights to an input, since reading is slow; which one is up to the input.
+    let rights = [Rights::Trusted, Rights::Ordinary, Rights::Rules(Vec::new())][text.len() % 3].clone();
+    let (documents, objects) = fuzzing::read_documents(text, &zones, &rights);
+    assert!(documents <= 1 + text.matches("---").count());
+    let accepted = !objects.is_empty();
+    for lowered in objects {
         assert!(lowered.problems.is_empty() || lowered.claims.is_empty());
+        assert!(!lowered.claims.is_empty() || lowered.state == ObjectState::Protected);
         for (zone, claim) in lowered.claims {
             assert!(claim.name.is_at_or_below(&zone) && zones.get(&zone).is_some(), "{} in {zone}", claim.name);
             assert!(!claim.set.is_empty() && claim.set.ttl <= i32::MAX as u32);
@@ -99,6 +106,28 @@ pub fn manifest(data: &[u8]) -> bool {
             for value in &claim.set.values {
                 assert_eq!(rdata::check(claim.rtype, value), Ok(()), "{} {}", claim.name, claim.rtype);
             }
+        }
+    }
+    accepted
+}
+
+/// A configuration: one that is right has what the engine relies on. The same text as a pattern and a range of `claims`.
+pub fn config(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let _ = (NamePattern::parse(text), AddressRange::parse(text));
+    let Some(config) = fuzzing::read_config(text) else { return false };
+    assert!(config.zones().next().is_some() && (1..=32).contains(&config.owner.len()) && config.label.len() <= 63);
+    assert_eq!(config.files.len(), 1, "no key is read here");
+    let table = config.zone_table();
+    let mut seen = HashSet::new();
+    for server in &config.servers {
+        assert!(!server.server.addresses.is_empty() && server.server.key.is_none());
+        for zone in &server.zones {
+            assert!(
+                table.get(&zone.rules.zone).is_some() && seen.insert(zone.rules.zone.clone()),
+                "one writer to a zone"
+            );
+            assert!(zone.rules.brake.percent <= 100 && zone.check_interval.as_millis() >= 20);
         }
     }
     true
