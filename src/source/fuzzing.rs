@@ -6,14 +6,22 @@ use serde_saphyr::{Location, Spanned};
 
 use super::config::{Config, RawConfig};
 use super::config_check::check;
+use super::config_schema::SCHEMA;
 use super::document::{Context, Read, cut, read};
 use super::keyfile;
+use super::tree;
+use crate::spec::schema::mismatches;
 use crate::spec::{Lowered, Rights, Text, Zones};
 
 /// The text as a configuration. What names a file (`tsig`) or makes one be read (no `instance`) is taken out first, so
 /// that no input can lead to one.
 pub fn read_config(text: &str) -> Option<Config> {
-    let _ = keyfile::from_bind(text);
+    let _ = keyfile::from_bind(text, None, None);
+    let tree = tree::parse(text).ok()?;
+    let strange = mismatches(&SCHEMA, &tree.value());
+    for wrong in &strange {
+        let _ = tree.find(&wrong.path, wrong.key);
+    }
     let mut raw = serde_saphyr::from_str::<RawConfig>(text).ok()?;
     for server in &mut raw.servers.value {
         server.tsig = None;
@@ -21,7 +29,7 @@ pub fn read_config(text: &str) -> Option<Config> {
     if raw.instance.is_none() {
         raw.instance = Some(Spanned::new(Text::from("fuzz"), Location::UNKNOWN, Location::UNKNOWN));
     }
-    check(Path::new("fuzz.yaml"), text, raw).ok()
+    check(Path::new("fuzz.yaml"), text, raw).ok().filter(|_| strange.is_empty())
 }
 
 /// The text as a file of manifests: how many documents there are, and the objects of ours among them.
