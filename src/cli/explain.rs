@@ -12,7 +12,7 @@ use super::site;
 use super::words::values;
 use crate::model::{Claims, Name, RrType};
 use crate::ownership::Classifier;
-use crate::source::Loaded;
+use crate::source::{Config, Loaded};
 use crate::view::View;
 use crate::zone::{Engine, EngineOptions};
 
@@ -47,6 +47,7 @@ pub async fn explain(args: &Explain, config: Option<PathBuf>, printer: &mut Prin
     let claims = std::mem::take(&mut loaded.claims);
     let results = pass.plan(claims.clone());
     let told = Told {
+        config: &config,
         pass: &pass,
         loaded: &loaded,
         claims: &claims,
@@ -69,6 +70,7 @@ pub async fn explain(args: &Explain, config: Option<PathBuf>, printer: &mut Prin
 }
 
 struct Told<'a> {
+    config: &'a Config,
     pass: &'a Pass,
     loaded: &'a Loaded,
     claims: &'a std::collections::HashMap<Name, Claims>,
@@ -124,9 +126,7 @@ impl Told<'_> {
     }
 
     fn live(&self, engine: &Engine, view: &View, name: &Name, printer: &mut Printer) {
-        let dhcid = self.pass.dhcid();
-        let lookup = |name: &Name| dhcid.contains(name);
-        let classifier = Classifier::new(engine.rules(), view).dhcid_names(&lookup);
+        let classifier = Classifier::new(engine.rules(), view);
         let facts = classifier.facts(name);
         if facts.live.is_empty() {
             let word = if view.exists(name) {
@@ -211,5 +211,6 @@ impl Told<'_> {
         if let Some((number, why)) = &plan.waiting {
             printer.line(&format!("  in this zone {number} deletes wait: {why}"));
         }
+        let _ = self.config;
     }
 }

@@ -1,15 +1,12 @@
 //! The only place that writes to the terminal.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
 
 /// Writes lines; colours only on a terminal that wants them; a closed pipe ends output, not the work.
 pub struct Printer {
     colour: bool,
     progress: bool,
-    /// Dropped when the progress line shall go, or never come.
-    waiting: Option<(Sender<()>, std::thread::JoinHandle<()>)>,
+    progress_shown: bool,
     closed: bool,
     buffer: String,
 }
@@ -39,7 +36,7 @@ impl Printer {
         Printer {
             colour: io::stdout().is_terminal() && !plain,
             progress: io::stderr().is_terminal(),
-            waiting: None,
+            progress_shown: false,
             closed: false,
             buffer: String::new(),
         }
@@ -106,28 +103,17 @@ impl Printer {
         let _ = writeln!(io::stderr().lock(), "{head}{text}");
     }
 
-    /// Says on a terminal what takes longer than a second; gone with the next line.
+    /// Says on a terminal what takes its time; gone with the next line.
     pub fn progress(&mut self, text: &str) {
-        if !self.progress {
-            return;
+        if self.progress {
+            self.progress_shown = true;
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}…").and_then(|()| io::stderr().flush());
         }
-        self.clear_progress();
-        let text = text.to_owned();
-        let (end, ended) = channel::<()>();
-        let thread = std::thread::spawn(move || {
-            if ended.recv_timeout(Duration::from_secs(1)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let _ = write!(io::stderr().lock(), "{text}…");
-                let _ = ended.recv();
-                let _ = write!(io::stderr().lock(), "\r\x1b[K");
-            }
-        });
-        self.waiting = Some((end, thread));
     }
 
     fn clear_progress(&mut self) {
-        if let Some((end, thread)) = self.waiting.take() {
-            drop(end);
-            let _ = thread.join();
+        if std::mem::take(&mut self.progress_shown) {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }
     }
 

@@ -176,7 +176,12 @@ impl Engine {
                     tried += 1;
                     self.fail_over(&error);
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    // A server that was away may come back restored, and walk past our serial before we look again:
+                    // its history would then fit a copy that is no longer true.
+                    self.full_due = true;
+                    return Err(error.into());
+                }
             }
         }
     }

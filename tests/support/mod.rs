@@ -9,4 +9,6 @@ pub mod engine;
 pub mod knot;
 pub mod parts;
 pub mod proxy;
+pub mod site;
 pub mod wait;
+pub mod writer;

@@ -1,0 +1,208 @@
+//! The fence: whoever does not hold it writes nothing, whatever it believed a moment ago.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod support;
+
+use std::process::{Child, Command, Stdio};
+
+use support::knot::Knot;
+use support::site::{self, Site};
+use support::writer::{Writer, add, remove};
+use support::{parts, wait};
+
+fn signal(child: &Child, name: &str) {
+    let done = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status().expect("kill runs");
+    assert!(done.success());
+}
+
+fn has(knot: &Knot, line: &str) -> bool {
+    site::zone(knot.addr, "internal").iter().any(|have| have.starts_with(line))
+}
+
+fn fence(knot: &Knot, owner: &str) -> Option<String> {
+    let owner = format!("{owner}._knotwork.internal. ");
+    site::zone(knot.addr, "internal").into_iter().find(|line| line.starts_with(&owner))
+}
+
+#[test]
+fn a_second_installation_with_our_owner_id_writes_nothing_until_it_takes_over() {
+    let Some(program) = parts::need("knot") else { return };
+    let knot = Knot::start(&program);
+    let first = Site::new(knot.addr);
+    first.put("a", "name: a.internal, a: [10.0.0.1]");
+    first.apply(&[], 0);
+    let second = Site::of("home", "elsewhere", "operator", knot.addr, "");
+    second.put("b", "name: b.internal, a: [10.0.0.2]");
+    let ran = second.apply(&["--prune"], 3);
+    let said = format!("{}{}", ran.out, ran.err);
+    assert!(said.contains("OtherInstance") && said.contains("here"), "{said}");
+    assert!(said.contains("takeover internal --from here"), "the way out: {said}");
+    assert!(has(&knot, "a.internal. 300 A 10.0.0.1") && !has(&knot, "b.internal."));
+    // The wrong instance is refused, the right one taken over.
+    assert_ne!(second.run(&["zone", "takeover", "internal", "--from", "nobody"]).code, 0);
+    let ran = second.run(&["zone", "takeover", "internal", "--from", "here"]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    second.apply(&[], 0);
+    assert!(has(&knot, "b.internal. 300 A 10.0.0.2") && has(&knot, "a.internal. 300 A 10.0.0.1"));
+    first.put("c", "name: c.internal, a: [10.0.0.3]");
+    let ran = first.apply(&[], 3);
+    assert!(format!("{}{}", ran.out, ran.err).contains("OtherInstance"), "{ran:#?}");
+    assert!(!has(&knot, "c.internal."));
+}
+
+/// Starts an apply that stops itself at `point`; returns it when it has got there.
+fn paused(site: &Site, point: &str, fence_off: bool) -> Child {
+    let file = site.dir().join("paused");
+    let _ = std::fs::remove_file(&file);
+    let mut command = site.command(&["apply"]);
+    command.arg("-f").arg(site.records()).env("KNOTWORK_TEST_PAUSE", point).env("KNOTWORK_TEST_PAUSE_FILE", &file);
+    if fence_off {
+        command.env("KNOTWORK_TEST_NO_FENCE", "1").env("KNOTWORK_TEST_NO_GUARDS", "1");
+    }
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("knotwork starts");
+    wait::until("apply to reach its pause", || file.exists().then_some(()));
+    signal(&child, "STOP");
+    std::fs::remove_file(&file).expect("release the pause");
+    child
+}
+
+/// A run is frozen in mid-apply; meanwhile the same installation creates and deletes the record. Whether it is back.
+fn frozen_run_brings_it_back(knot: &Knot, point: &str, fence_off: bool) -> bool {
+    let before = Site::new(knot.addr);
+    before.put("before", "name: before.internal, a: [10.0.0.6]");
+    before.apply(&[], 0);
+    let site = Site::new(knot.addr);
+    // Enough for several messages, so that "after the first" leaves some to send.
+    site.file("many.yaml", &site::many("many", 2500, 50));
+    site.put("zz", "name: zz-last.internal, a: [10.0.0.9]");
+    let child = paused(&site, point, fence_off);
+    let other = Site::new(knot.addr);
+    other.put("zz", "name: zz-last.internal, a: [10.0.0.9]");
+    other.apply(&[], 0);
+    assert!(has(knot, "zz-last.internal."));
+    other.cut("zz");
+    other.put("other", "name: other.internal, a: [10.0.0.8]");
+    other.apply(&["--prune", "--release", &held_hash(&other)], 0);
+    assert!(!has(knot, "zz-last.internal."), "deleted while the first run sleeps");
+    signal(&child, "CONT");
+    let ran: site::Ran = child.wait_with_output().expect("ends").into();
+    let said = ran.out.lines().filter(|line| !line.contains("many")).collect::<Vec<_>>().join("\n");
+    eprintln!("{point}: the frozen run ended with {}: {said}\n{}", ran.code, ran.err);
+    has(knot, "zz-last.internal.")
+}
+
+/// The hash that a prune of everything needs; `none` when the brake does not hold it.
+fn held_hash(site: &Site) -> String {
+    let ran = site.records_run(&["plan", "--prune", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    json["zones"][0]["held"]["hash"].as_str().unwrap_or("none").to_owned()
+}
+
+#[test]
+fn a_frozen_one_shot_run_does_not_bring_a_record_back() {
+    let Some(program) = parts::need("knot") else { return };
+    for point in ["before-first", "after-first"] {
+        let knot = Knot::start(&program);
+        assert!(!frozen_run_brings_it_back(&knot, point, false), "{point}");
+    }
+}
+
+#[test]
+fn without_the_fence_it_would() {
+    let Some(program) = parts::need("knot") else { return };
+    let knot = Knot::start(&program);
+    assert!(frozen_run_brings_it_back(&knot, "before-first", true), "the test above proves nothing");
+}
+
+#[test]
+fn a_frozen_resident_writer_does_not_bring_a_record_back() {
+    let Some(program) = parts::need("knot") else { return };
+    let knot = Knot::start(&program);
+    let site = Site::new(knot.addr);
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    let mut resident = site
+        .command(&["apply", "--watch"])
+        .arg("-f")
+        .arg(site.records())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("knotwork starts");
+    wait::until("the resident writer's record", || has(&knot, "a.internal. 300 A 10.0.0.1").then_some(()));
+    signal(&resident, "STOP");
+    let before = fence(&knot, "home").expect("a fence");
+    let other = Site::new(knot.addr);
+    other.put("keep", "name: keep.internal, a: [10.0.0.7]");
+    other.apply(&["--prune"], 0);
+    assert!(!has(&knot, "a.internal."));
+    assert_ne!(fence(&knot, "home").expect("a fence"), before, "the epoch was raised");
+    signal(&resident, "CONT");
+    // It may write again once it has seen the other's epoch and five quiet seconds: then by its own wish, knowingly, as
+    // the holder of a newer epoch. What it must not do is write with the old one, so the epoch rises before the record.
+    let raised = fence(&knot, "home").expect("a fence");
+    let back = wait::until("the resident writer to take its turn again", || {
+        let lines = site::zone(knot.addr, "internal");
+        let back = lines.iter().any(|line| line.starts_with("a.internal."));
+        let now = lines.iter().find(|line| line.starts_with("home._knotwork.internal. ")).cloned();
+        assert!(!back || now.as_deref() != Some(raised.as_str()), "it wrote under an old epoch");
+        back.then_some(true)
+    });
+    assert!(back);
+    signal(&resident, "TERM");
+    let _ = resident.wait();
+}
+
+#[test]
+fn a_fence_that_was_removed_stops_everybody_until_a_person_decides() {
+    let Some(program) = parts::need("knot") else { return };
+    let knot = Knot::start(&program);
+    let site = Site::new(knot.addr);
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    site.apply(&[], 0);
+    let line = fence(&knot, "home").expect("a fence");
+    let text = line.splitn(4, ' ').nth(3).expect("value").to_owned();
+    let mut writer = Writer::connect(knot.addr, "other", "internal");
+    let owner = "home._knotwork.internal";
+    writer.update(vec![], vec![remove(owner, knotwork::model::RrType::TXT, &text)]);
+    assert!(fence(&knot, "home").is_none());
+    site.put("b", "name: b.internal, a: [10.0.0.2]");
+    let ran = site.apply(&[], 3);
+    assert!(format!("{}{}", ran.out, ran.err).contains("FenceLost"), "{ran:#?}");
+    assert!(!has(&knot, "b.internal."));
+    assert_eq!(site.run(&["zone", "takeover", "internal"]).code, 0);
+    site.apply(&[], 0);
+    assert!(has(&knot, "b.internal. 300 A 10.0.0.2"));
+}
+
+#[test]
+fn a_zone_restored_to_an_older_state_is_seen_and_healed() {
+    let Some(program) = parts::need("knot") else { return };
+    let mut knot = Knot::start(&program);
+    let site = Site::new(knot.addr);
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    let mut resident = site
+        .command(&["apply", "--watch"])
+        .arg("-f")
+        .arg(site.records())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("knotwork starts");
+    wait::until("the first record", || has(&knot, "a.internal.").then_some(()));
+    // The server loses everything and comes back at its first serial, then walks past ours by other changes.
+    knot.kill();
+    let db = knot.dir().join("db");
+    std::fs::remove_dir_all(&db).expect("journal removed");
+    std::fs::create_dir(&db).expect("db");
+    std::fs::write(knot.dir().join("zones/internal.zone"), support::knot::minimal_zone("internal")).expect("zone");
+    let _ = Command::new("chown").arg("-R").arg("knot:knot").arg(knot.dir()).status();
+    knot.resume();
+    let mut writer = Writer::connect(knot.addr, "other", "internal");
+    for i in 0..40 {
+        writer.update(vec![], vec![add(&format!("walk{i}.internal"), 60, knotwork::model::RrType::A, "10.8.8.8")]);
+    }
+    wait::until("our record to be back", || has(&knot, "a.internal. 300 A 10.0.0.1").then_some(()));
+    assert!(has(&knot, "walk39.internal."), "what the others did stays");
+    signal(&resident, "TERM");
+    let _ = resident.wait();
+}
