@@ -334,7 +334,8 @@ impl Said {
             printer.warn(line);
         }
         self.failed = failed;
-        let Some(plan) = &status.plan else { return };
+        // The first claims of a worker are the empty ones it starts with.
+        let Some(plan) = status.plan.as_ref().filter(|_| status.claims_seen > 1) else { return };
         let conflicts: Vec<String> = plan
             .conflicts
             .iter()
