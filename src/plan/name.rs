@@ -125,7 +125,10 @@ impl<'a> Desk<'a, '_> {
                 match state(self.ctx.claims, &claim.object) {
                     None | Some(ObjectState::Present | ObjectState::Paused) => {}
                     // What such an object published is decided by its state alone.
-                    Some(ObjectState::Protected | ObjectState::Deleting | ObjectState::Abandoned) => continue,
+                    Some(ObjectState::Protected | ObjectState::Deleting | ObjectState::Abandoned) => {
+                        self.plan.watch = true;
+                        continue;
+                    }
                 }
                 match check::check(self.ctx.rules, claim) {
                     Ok(()) => valid.entry(*rtype).or_default().push(claim),
