@@ -47,6 +47,8 @@ pub(super) struct Contest<'a> {
     pub winners: Vec<&'a Claim>,
     /// In the order of the markers.
     pub holders: Vec<(&'a OwnMark, Holder)>,
+    /// The holders as they were before anybody won: in force again when the winners lose to another type of the name.
+    pub before: Vec<Holder>,
     /// Those that do not win.
     pub losers: Vec<Conflict>,
 }
@@ -104,7 +106,7 @@ pub(super) fn decide<'a>(
         // Only the marker goes now; whoever else wants the set meets it as unmarked in the next plan.
         let by = mark.marker.resource.clone();
         let losers = valid.iter().map(|claim| waits_for(claim, &by)).collect();
-        return Contest { winners: Vec::new(), holders, losers };
+        return Contest { winners: Vec::new(), holders, losers, before: Vec::new() };
     }
     let lead = lead(&valid, &holders);
     let winners: Vec<&Claim> = match lead {
@@ -116,6 +118,7 @@ pub(super) fn decide<'a>(
         Lead::Claim(first) => vec![first],
         Lead::Kept(_) | Lead::Nobody => Vec::new(),
     };
+    let before = holders.iter().map(|(_, holder)| holder.clone()).collect();
     let exclusive = winners.first().is_some_and(|first| !first.share);
     for (mark, holder) in &mut holders {
         if winners.iter().any(|claim| claim.object == mark.marker.resource) {
@@ -130,7 +133,7 @@ pub(super) fn decide<'a>(
         .filter(|claim| !winners.iter().any(|winner| winner.object == claim.object))
         .map(|claim| lost(claims, claim, &winners, &lead))
         .collect();
-    Contest { winners, holders, losers }
+    Contest { winners, holders, before, losers }
 }
 
 enum Lead<'a> {

@@ -195,10 +195,9 @@ impl<'a> Desk<'a, '_> {
                 );
                 self.plan.conflicts.push(conflict(claim, reason, by.as_str(), message));
             }
-            for (_, holder) in &mut contest.holders {
-                if *holder == Holder::Wins {
-                    *holder = Holder::Declares;
-                }
+            // Nobody takes the set over now, so whoever holds it does so as before.
+            for ((_, holder), before) in contest.holders.iter_mut().zip(std::mem::take(&mut contest.before)) {
+                *holder = before;
             }
         }
     }

@@ -169,3 +169,25 @@ fn an_alias_beside_a_set_that_was_changed_by_others_waits() {
     assert_eq!(lines(&swap.plan()), ["release x A", "! x CNAME Incompatible ours"]);
     assert_eq!(lines(&swap.apply().plan()), ["! x CNAME OwnedByOther unmarked"]);
 }
+
+#[test]
+fn a_set_is_not_given_up_for_a_claim_that_then_loses_to_an_alias() {
+    // The new A claim would take the set over from an absent object, but loses itself to the older alias.
+    let world = World::new().claim("gone", "x A 10.0.0.1").settle().absent("gone");
+    let world = world
+        .claim_with("new", "x A 10.0.0.2", |claim| {
+            takeover(claim);
+            claim.created = Some(20);
+        })
+        .claim_with("alias", "x CNAME www", |claim| {
+            takeover(claim);
+            claim.created = Some(10);
+        });
+    let plan = world.plan();
+    assert!(plan.changes.is_empty(), "{:?}", lines(&plan));
+    assert_eq!(lines(&plan), ["! x A NameClaimed alias", "! x CNAME Incompatible ours", "? x A"]);
+    // And while the source is not whole, nothing is deleted for it either.
+    let world = World::new().claim("b", "x A 10.0.0.1").settle().without("b").incomplete();
+    let world = world.claim("c", "x A 10.0.0.1").claim("a", "x CNAME www");
+    assert!(world.plan().changes.is_empty(), "{:?}", lines(&world.plan()));
+}
