@@ -200,7 +200,7 @@ mail MX 10 web
             text(&dname.answers),
             ["old.internal DNAME new.internal.", "h.old.internal CNAME h.new.internal.", "h.new.internal A 10.0.0.6"]
         );
-        let long = format!("{}.old.internal", vec!["0123456789abcdef0123456789"; 8].join("."));
+        let long = format!("{}.old.internal", ["0123456789abcdef0123456789"; 8].join("."));
         assert_eq!(ask(&long, RrType::A).rcode, Rcode::NXDOMAIN);
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 
 use crate::support::knot::KEYS;
@@ -182,11 +181,6 @@ impl World {
         child.stdin.take().expect("piped").write_all(script.as_bytes()).expect("written");
         let out = child.wait_with_output().expect("ends");
         assert!(out.status.success(), "{}\n{script}", String::from_utf8_lossy(&out.stderr));
-    }
-
-    /// The folder of manifests.
-    pub fn records(&self) -> std::path::PathBuf {
-        Path::new(self.dir.path()).join("records")
     }
 
     /// Steps done so far.
