@@ -13,6 +13,7 @@ mod net;
 mod notify;
 mod query;
 mod reply;
+mod request;
 mod server;
 mod store;
 mod transfer;

@@ -99,9 +99,9 @@ fn spoil(mut messages: Vec<Vec<u8>>, faults: &[Fault]) -> Reply {
     for fault in faults {
         match fault {
             Fault::Delay(time) => before.push(Step::Wait(*time)),
-            Fault::WrongId => messages.iter_mut().for_each(wrong_id),
-            Fault::Forged => messages.iter_mut().for_each(forge),
-            Fault::TransferForged(number) => messages.get_mut(*number).into_iter().for_each(forge),
+            Fault::WrongId => messages.iter_mut().for_each(|message| wrong_id(message)),
+            Fault::Forged => messages.iter_mut().for_each(|message| forge(message)),
+            Fault::TransferForged(number) => messages.get_mut(*number).into_iter().for_each(|message| forge(message)),
             Fault::TransferReordered => messages.chunks_exact_mut(2).for_each(<[_]>::reverse),
             Fault::TransferGap(number) if *number < messages.len() => drop(messages.remove(*number)),
             Fault::TransferCut(count) | Fault::TransferStalled(count) => messages.truncate(*count),
@@ -117,14 +117,12 @@ fn spoil(mut messages: Vec<Vec<u8>>, faults: &[Fault]) -> Reply {
     Reply::steps(steps.collect())
 }
 
-#[allow(clippy::ptr_arg)] // taken as a function value over vectors
-fn wrong_id(message: &mut Vec<u8>) {
+fn wrong_id(message: &mut [u8]) {
     message.iter_mut().take(2).for_each(|octet| *octet ^= 0x55);
 }
 
 /// Changes the last octet of the MAC, which is followed by the original id, the error and the length of nothing.
-#[allow(clippy::ptr_arg)] // taken as a function value over vectors
-fn forge(message: &mut Vec<u8>) {
+fn forge(message: &mut [u8]) {
     let place = message.len().saturating_sub(7);
     if let Some(octet) = message.get_mut(place) {
         *octet ^= 1;

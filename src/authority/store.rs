@@ -9,13 +9,10 @@ use super::faults::{Asked, Fault, Faults};
 use super::reply::{Reply, Step};
 use super::transfer::{self, Ending, Kind};
 use super::zone::{Depth, Zone};
-use super::{query, update};
+use super::{query, request, update};
 use crate::dns::tsig::{self, Key, Received, Signer};
-use crate::dns::{Class, Message, Opcode, Rcode, Record};
+use crate::dns::{Class, Message, Opcode, Rcode};
 use crate::model::{Name, RrType};
-
-/// The largest answer over UDP that we offer and send (RFC 9715).
-const UDP_SIZE: u16 = 1232;
 
 /// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,16 +85,10 @@ impl Store {
 
     fn process(&mut self, raw: Vec<u8>, transport: Transport, now: u64, faulty: bool) -> Reply {
         let now = self.faults.clock(now);
-        let Some(&[id0, id1, flags, _, q0, q1]) = raw.get(..6).filter(|_| raw.len() >= 12) else {
+        // Knot hangs up, or keeps silent, where it cannot even read what is asked, and where that is several things.
+        let Some(blank) = request::blank(&raw) else { return Reply::steps(vec![Step::Close]) };
+        if blank.response {
             return Reply::silent();
-        };
-        let (id, opcode) = (u16::from_be_bytes([id0, id1]), Opcode(flags >> 3 & 0xf));
-        if flags & 0x80 != 0 {
-            return Reply::silent();
-        }
-        // Knot 3.2 hangs up on UPDATEs of two zones.
-        if opcode == Opcode::UPDATE && u16::from_be_bytes([q0, q1]) > 1 {
-            return Reply::steps(vec![Step::Close]);
         }
         let (bytes, key, signer) = match tsig::receive(&self.keys, raw.clone(), now) {
             Received::Unsigned(bytes) => (bytes, None, None),
@@ -107,11 +98,11 @@ impl Store {
                 return if answer.is_empty() { Reply::silent() } else { Reply::message(answer) };
             }
         };
-        let Ok(message) = Message::parse(&bytes) else {
-            let blank = Message { recursion_desired: flags & 1 != 0, ..Message::new(id, opcode) };
-            return Reply::single(&blank.answer(Rcode::FORMERR), signer, &[], now);
+        let message = Message::parse(&bytes).ok().filter(|message| !update::is_malformed(message));
+        let Some(message) = message else {
+            return Reply::steps(vec![Step::Send(blank.answer(Rcode::FORMERR).encode()), Step::Close]);
         };
-        let asked = asked(&message);
+        let asked = request::asked(&message);
         let strikes = match faulty {
             true => self.faults.strike(asked, |name| message.authorities.iter().any(|record| record.name == *name)),
             false => Vec::new(),
@@ -143,9 +134,10 @@ impl Store {
             // Knot 3.2 says of a key that its ACL refuses what it says of one that it does not know.
             Ok(Outcome::NotAllowed) if signer.is_some() => return Reply::message(tsig::refuse_key(&raw)),
             Ok(Outcome::NotAllowed) => message.answer(Rcode::NOTAUTH),
+            Ok(Outcome::Unsigned(rcode)) => return Reply::message(message.answer(rcode).encode()),
             Err(rcode) => message.answer(rcode),
         };
-        finish(&message, &mut answer, udp, signer.is_some().then(|| self.overhead()));
+        request::finish(&message, &mut answer, udp, signer.is_some().then(|| self.overhead()));
         Reply::single(&answer, signer, &faults, now)
     }
 
@@ -156,31 +148,28 @@ impl Store {
 
     fn answer(&mut self, request: &Request, faults: &[Fault]) -> Result<Outcome, Rcode> {
         let message = &request.message;
-        let opts: Vec<&Record> = message.additionals.iter().filter(|record| record.rtype == RrType::OPT).collect();
-        match opts[..] {
-            [] => {}
-            [opt] if opt.ttl >> 16 & 0xff == 0 => {}
-            [_] => return Err(Rcode::BADVERS),
-            _ => return Err(Rcode::FORMERR),
-        }
+        request::check_edns(message)?;
         match message.opcode {
             Opcode::QUERY | Opcode::UPDATE => {}
             // Nobody is our primary.
             Opcode::NOTIFY => return Err(Rcode::NOTAUTH),
             _ => return Err(Rcode::NOTIMP),
         }
-        let [question] = &message.questions[..] else { return Err(Rcode::FORMERR) };
+        let [question] = &message.questions[..] else {
+            return if request.asked == Asked::Update {
+                Ok(Outcome::Unsigned(Rcode::FORMERR))
+            } else {
+                Err(Rcode::FORMERR)
+            };
+        };
         let (name, rtype) = (&question.name, question.rtype);
         match request.asked {
             Asked::Update => {
                 count(&self.counters.updates);
-                if question.class != Class::IN {
-                    return Err(Rcode::NOTIMP);
+                if let Err(rcode) = update::check_zone(question) {
+                    return Ok(Outcome::Unsigned(rcode));
                 }
-                if rtype != RrType::SOA {
-                    return Err(Rcode::FORMERR);
-                }
-                let zone = self.zones.get_mut(name).ok_or(Rcode::NOTAUTH)?;
+                let Some(zone) = self.zones.get_mut(name) else { return Ok(Outcome::Unsigned(Rcode::NOTAUTH)) };
                 if !acl::may_update(&self.grants, request.key.as_ref(), message) {
                     return Ok(Outcome::NotAllowed);
                 }
@@ -191,12 +180,12 @@ impl Store {
                 Ok(Outcome::Answer(message.answer(Rcode::NOERROR)))
             }
             Asked::Transfer => {
+                if rtype == RrType::AXFR && request.udp {
+                    return Err(Rcode::NOTIMP);
+                }
                 let zone = self.zones.get(name).filter(|_| question.class == Class::IN).ok_or(Rcode::NOTAUTH)?;
                 if !acl::may_transfer(&self.grants, request.key.as_ref()) {
                     return Ok(Outcome::NotAllowed);
-                }
-                if rtype == RrType::AXFR && request.udp {
-                    return Err(Rcode::FORMERR);
                 }
                 let ending = match faults {
                     _ if faults.contains(&Fault::TransferNoEnd) => Ending::Missing,
@@ -213,7 +202,7 @@ impl Store {
             }
             Asked::Query => {
                 count(&self.counters.queries);
-                if question.class != Class::IN {
+                if question.class != Class::IN && question.class != Class::ANY {
                     return Err(Rcode::REFUSED);
                 }
                 if rtype.is_meta() && rtype != RrType::ANY {
@@ -241,40 +230,8 @@ enum Outcome {
     Answer(Message),
     Transfer(Box<transfer::Transfer>),
     NotAllowed,
-}
-
-fn asked(message: &Message) -> Asked {
-    let transfer = |rtype| matches!(rtype, RrType::AXFR | RrType::IXFR);
-    match message.opcode {
-        Opcode::UPDATE => Asked::Update,
-        Opcode::QUERY if message.questions.first().is_some_and(|question| transfer(question.rtype)) => Asked::Transfer,
-        _ => Asked::Query,
-    }
-}
-
-/// Adds OPT when the request had one (RFC 6891 §6.1.1) and makes the answer fit.
-fn finish(request: &Message, answer: &mut Message, udp: bool, signature: Option<usize>) {
-    let asked = request.additionals.iter().find(|record| record.rtype == RrType::OPT);
-    let opt = asked.map(|_| Record {
-        name: Name::root(),
-        rtype: RrType::OPT,
-        class: Class(UDP_SIZE),
-        ttl: u32::from(answer.rcode.0 >> 4) << 24,
-        rdata: Box::default(),
-    });
-    let offered = asked.map_or(512, |opt| opt.class.0.clamp(512, UDP_SIZE));
-    let room = usize::from(if udp { offered } else { u16::MAX }).saturating_sub(signature.unwrap_or_default());
-    answer.additionals.extend(opt.clone());
-    if answer.encode().len() <= room {
-        return;
-    }
-    // Additional addresses are a courtesy; what was asked for is all or TC.
-    answer.additionals = opt.into_iter().collect();
-    if answer.encode().len() > room {
-        answer.truncated = true;
-        answer.answers.clear();
-        answer.authorities.clear();
-    }
+    /// What Knot does not sign: there is no zone whose rules would allow the key.
+    Unsigned(Rcode),
 }
 
 #[cfg(test)]

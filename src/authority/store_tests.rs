@@ -144,7 +144,7 @@ fn headers_that_ask_for_nothing_we_do() {
     let mut answer = Message::query(7, n("internal"), RrType::SOA);
     answer.response = true;
     assert!(sends(store.handle(answer.encode(), Transport::Udp, NOW)).is_empty());
-    assert!(sends(store.handle(vec![1; 5], Transport::Udp, NOW)).is_empty());
+    assert_eq!(store.handle(vec![1; 5], Transport::Udp, NOW).collect::<Vec<_>>(), [Step::Close]);
     for (opcode, rcode) in [(Opcode::STATUS, Rcode::NOTIMP), (Opcode::NOTIFY, Rcode::NOTAUTH)] {
         let message = Message { opcode, ..Message::query(7, n("internal"), RrType::SOA) };
         assert_eq!(ask(&mut store, message.encode(), Transport::Udp).rcode, rcode);
@@ -154,7 +154,13 @@ fn headers_that_ask_for_nothing_we_do() {
     assert_eq!(ask(&mut store, none.encode(), Transport::Udp).rcode, Rcode::FORMERR);
     let mut cut = query("internal", RrType::SOA);
     cut.truncate(20);
-    assert_eq!(ask(&mut store, cut, Transport::Udp).rcode, Rcode::FORMERR);
+    assert_eq!(store.handle(cut, Transport::Udp, NOW).collect::<Vec<_>>(), [Step::Close]);
+    let mut message = Message::parse(&addition("x.internal")).unwrap();
+    message.authorities[0].rdata = Box::default();
+    let steps: Vec<Step> = store.handle(message.encode(), Transport::Tcp, NOW).collect();
+    let [Step::Send(answer), Step::Close] = &steps[..] else { panic!("{steps:?}") };
+    let answer = Message::parse(answer).unwrap();
+    assert_eq!((answer.rcode, answer.opcode, answer.id), (Rcode::FORMERR, Opcode::UPDATE, 7));
 }
 
 #[test]
@@ -166,20 +172,22 @@ fn zone_sections() {
         change(&mut message.questions[0]);
         message.encode()
     };
-    for (change, rcode) in [
-        ((|_| {}) as fn(&mut Question), Rcode::NOERROR),
-        (|question| question.class = Class::CH, Rcode::NOTIMP),
-        (|question| question.rtype = RrType::A, Rcode::FORMERR),
-        (|question| question.name = n("other"), Rcode::NOTAUTH),
+    // Signed where the zone is found, else not.
+    let unsigned = |rcode| Err(TsigError::Unsigned(rcode));
+    for (change, result) in [
+        ((|_| {}) as fn(&mut Question), Ok(Rcode::NOERROR)),
+        (|question| question.class = Class::CH, unsigned(Rcode::NOTIMP)),
+        (|question| question.rtype = RrType::A, unsigned(Rcode::FORMERR)),
+        (|question| question.name = n("other"), unsigned(Rcode::NOTAUTH)),
         // A name in a zone is no zone.
-        (|question| question.name = n("sub.internal"), Rcode::NOTAUTH),
-        (|question| question.name = n("child.internal"), Rcode::NOTZONE),
+        (|question| question.name = n("sub.internal"), unsigned(Rcode::NOTAUTH)),
+        (|question| question.name = n("child.internal"), Ok(Rcode::NOTZONE)),
     ] {
-        assert_eq!(signed(&mut store, &operator, with(change)).unwrap().rcode, rcode);
+        assert_eq!(signed(&mut store, &operator, with(change)).map(|answer| answer.rcode), result);
     }
     let mut none = Message::parse(&addition("y.internal")).unwrap();
     none.questions.clear();
-    assert_eq!(signed(&mut store, &operator, none.encode()).unwrap().rcode, Rcode::FORMERR);
+    assert_eq!(signed(&mut store, &operator, none.encode()).map(drop), Err(TsigError::Unsigned(Rcode::FORMERR)));
     let mut two = Message::parse(&addition("y.internal")).unwrap();
     two.questions.push(two.questions[0].clone());
     assert_eq!(store.handle(two.encode(), Transport::Tcp, NOW).collect::<Vec<_>>(), [Step::Close]);
@@ -237,7 +245,7 @@ fn transfers_are_signed_throughout() {
         [1, 3, 2, 2, 2]
     );
     let over_udp = store.handle(query("internal", RrType::AXFR), Transport::Udp, NOW);
-    assert_eq!(Message::parse(&sends(over_udp)[0]).unwrap().rcode, Rcode::NOTAUTH);
+    assert_eq!(Message::parse(&sends(over_udp)[0]).unwrap().rcode, Rcode::NOTIMP);
 }
 
 #[test]

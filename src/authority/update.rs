@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::zone::{Depth, Sets, Zone, find, next_serial};
-use crate::dns::{Class, Message, Rcode, Record, serial_newer, soa_serial};
+use crate::dns::{Class, Message, Opcode, Question, Rcode, Record, serial_newer, soa_serial};
 use crate::model::{Name, RrSet, RrType, rdata};
 
 /// Larger records are refused: no signed message of a transfer could carry them.
@@ -25,6 +25,27 @@ pub(super) fn update(zone: &mut Zone, message: &Message, depth: Depth) -> Result
     work.dnames_stand_alone()?;
     let changed = work.changed;
     Ok(zone.commit(changed, depth, next_serial))
+}
+
+/// RFC 2136 §3.1.
+///
+/// # Errors
+/// The rcode to answer.
+pub(super) fn check_zone(zone: &Question) -> Result<(), Rcode> {
+    match (zone.class, zone.rtype) {
+        (Class::IN, RrType::SOA) => Ok(()),
+        (Class::IN, _) => Err(Rcode::FORMERR),
+        _ => Err(Rcode::NOTIMP),
+    }
+}
+
+/// Whether an UPDATE holds a record that cannot be what its type says: Knot does not even begin to read such a message.
+pub(super) fn is_malformed(message: &Message) -> bool {
+    let bad = |record: &Record| match record.class {
+        Class::IN => record.rtype.is_meta() || rdata::check(record.rtype, &record.rdata).is_err(),
+        _ => !record.rdata.is_empty() && !record.rtype.is_meta() && rdata::check(record.rtype, &record.rdata).is_err(),
+    };
+    message.opcode == Opcode::UPDATE && message.answers.iter().chain(&message.authorities).any(bad)
 }
 
 /// RFC 2136 §3.2.
@@ -139,10 +160,10 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A second CNAME takes the place of the first; beside other records it is ignored.
+    /// A second CNAME takes the place of the first, and be it for its TTL; beside other records it is ignored.
     fn add_cname(&mut self, record: &Record) {
         let sets = self.sets_mut(&record.name);
-        let same = |set: &RrSet| find(set, RrType::CNAME, &record.rdata).is_ok();
+        let same = |set: &RrSet| set.ttl == record.ttl && find(set, RrType::CNAME, &record.rdata).is_ok();
         let old = sets.get(&RrType::CNAME);
         if (old.is_some() || sets.is_empty()) && !old.is_some_and(same) {
             sets.insert(RrType::CNAME, RrSet::new(RrType::CNAME, record.ttl, [record.rdata.clone()]));

@@ -151,7 +151,7 @@ fn what_changes_nothing_leaves_the_serial() {
         &["IN web 300 CNAME mail"],
         &["IN @ 300 CNAME web"],
         &["IN alias 300 A 10.0.0.9"],
-        &["IN alias 60 CNAME web"],
+        &["IN alias 300 CNAME WEB"],
         // The SOA and the apex NS stay.
         &["ANY @ 0 SOA"],
         &["ANY @ 0 NS"],
@@ -179,7 +179,8 @@ fn what_changes_something() {
         (&["ANY web 77 A"], "web", RrType::A, "-"),
         (&["ANY WEB 0 ANY"], "web", RrType::TXT, "-"),
         (&["NONE mail 0 MX 10 WEB"], "mail", RrType::MX, "-"),
-        // The last CNAME wins.
+        // The last CNAME wins, and be it for its TTL.
+        (&["IN alias 60 CNAME web"], "alias", RrType::CNAME, "60 web.internal."),
         (&["IN alias 60 CNAME mail", "IN alias 70 CNAME ns0"], "alias", RrType::CNAME, "70 ns0.internal."),
         (&["NONE alias 0 CNAME web", "IN alias 60 A 10.0.0.9"], "alias", RrType::A, "60 10.0.0.9"),
         (&["ANY web 0 ANY", "IN web 60 CNAME mail"], "web", RrType::CNAME, "60 mail.internal."),
