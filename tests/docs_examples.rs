@@ -1,0 +1,186 @@
+//! What the documents show works: every YAML block of `README.md` and `docs/` is read, and the words that they call stable
+//! are those of the code. Blocks marked `yaml ignore` show what is wrong on purpose.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use knotwork::source::{Config, Input, load};
+
+const CONFIG: &str = "owner: home
+instance: docs
+servers:
+  - {name: s, address: 127.0.0.1, zones: [{name: internal}, {name: 10.in-addr.arpa}, {name: s3.garage.internal}]}
+";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn documents() -> Vec<PathBuf> {
+    let docs = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|ext| ext == "md")).collect();
+    all.push(root().join("README.md"));
+    all.sort();
+    all
+}
+
+/// The blocks of one document that are to be read, with their lines.
+fn blocks(path: &Path) -> Vec<(usize, String)> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut found: Vec<(usize, String)> = Vec::new();
+    let mut fence: Option<bool> = None;
+    for (number, line) in text.lines().enumerate() {
+        match (line.trim_start().strip_prefix("```"), fence) {
+            (Some(_), Some(_)) => fence = None,
+            (Some(info), None) => {
+                let wanted = info.trim() == "yaml";
+                fence = Some(wanted);
+                if wanted {
+                    found.push((number + 2, String::new()));
+                }
+            }
+            (None, Some(true)) => {
+                let (_, block) = found.last_mut().unwrap();
+                block.push_str(line);
+                block.push('\n');
+            }
+            (None, _) => {}
+        }
+    }
+    found
+}
+
+fn check(block: &str) -> Result<(), String> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("key.b64"), "cGxlYXNlIGRvIG5vdA==\n").unwrap();
+    let key = "key \"operator\" { algorithm hmac-sha256; secret \"cGxlYXNlIGRvIG5vdA==\"; };\n";
+    std::fs::write(dir.path().join("operator.key"), key).unwrap();
+    if block.lines().any(|line| line.starts_with("servers:")) {
+        // The id of the machine that runs the test is no matter of the example's.
+        let block = if block.contains("instance:") { block.to_owned() } else { format!("instance: docs\n{block}") };
+        return Config::parse(&dir.path().join("knotwork.yaml"), &block).map(drop).map_err(|error| error.to_string());
+    }
+    let config = Config::parse(&dir.path().join("knotwork.yaml"), CONFIG).unwrap();
+    let file = dir.path().join("block.yaml");
+    std::fs::write(&file, block).unwrap();
+    let loaded = load(&[Input::Path(file)], &config, false);
+    let refusals = loaded.refusals.iter().map(|refusal| &refusal.diagnostic);
+    let wrong: Vec<String> = loaded.broken.iter().chain(refusals).map(ToString::to_string).collect();
+    match wrong.is_empty() && loaded.objects > 0 {
+        true => Ok(()),
+        false => Err(format!("{} objects; {}", loaded.objects, wrong.join("\n"))),
+    }
+}
+
+#[test]
+fn every_yaml_block_is_read() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for path in documents() {
+        for (line, block) in blocks(&path) {
+            count += 1;
+            if let Err(words) = check(&block) {
+                wrong.push(format!("{}:{line}: {words}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+    assert!(count >= 7, "only {count} blocks were found");
+}
+
+#[test]
+fn the_test_refuses_what_is_wrong() {
+    assert!(check("owner: home\nservers: []\n").is_err());
+    assert!(check("apiVersion: v1\nkind: ConfigMap\n").is_err());
+    assert!(
+        check("apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {name: x}\nspec: {}\n").is_err()
+    );
+}
+
+#[test]
+fn the_configuration_and_the_samples_that_ship_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("key.b64"), "cGxlYXNlIGRvIG5vdA==\n").unwrap();
+    let text = std::fs::read_to_string(root().join("config/knotwork.yaml")).unwrap();
+    let config = Config::parse(&dir.path().join("knotwork.yaml"), &text).unwrap();
+    let loaded = load(&[Input::Path(root().join("config/samples"))], &config, true);
+    assert!(loaded.is_complete() && loaded.refusals.is_empty() && loaded.objects > 5, "{loaded:?}");
+}
+
+/// Every key of the configuration and every field of a record is in the reference.
+#[test]
+fn no_field_goes_without_words() {
+    let text = std::fs::read_to_string(root().join("docs/records.md")).unwrap();
+    let crd = knotwork::spec::crd::crd();
+    let mut keys = Vec::new();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    fields(schema, &mut keys);
+    fields(&knotwork::source::CONFIG_SCHEMA, &mut keys);
+    let missing: Vec<&String> = keys.iter().filter(|key| !text.contains(key.as_str())).collect();
+    assert!(missing.is_empty(), "docs/records.md does not name {missing:?}");
+}
+
+fn fields(schema: &serde_json::Value, keys: &mut Vec<String>) {
+    if let Some(properties) = schema["properties"].as_object() {
+        for (key, inner) in properties {
+            keys.push(key.clone());
+            fields(inner, keys);
+        }
+    }
+    if schema["items"].is_object() {
+        fields(&schema["items"], keys);
+    }
+}
+
+/// The table of reason words against the places in the code where such words are given.
+#[test]
+fn reason_words_are_those_of_the_code() {
+    let text = std::fs::read_to_string(root().join("docs/records.md")).unwrap();
+    let (_, table) = text.split_once("## Reason words").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let told: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+
+    let mut code = String::new();
+    for room in ["spec", "source", "plan", "zone", "knot", "view"] {
+        gather(&root().join("src").join(room), &mut code);
+    }
+    let unknown: Vec<&&str> = told.iter().filter(|word| !code.contains(&format!("\"{word}\""))).collect();
+    assert!(unknown.is_empty(), "docs/records.md tells of reasons that the code does not give: {unknown:?}");
+
+    let mut untold = Vec::new();
+    // In these places the next string literal is a reason word.
+    for opening in
+        ["Problem::of(", "Stop::Conflict(", "conflict(claim, ", "reason: ", "Outcome::Unconfirmed, ", "Outcome::Held, "]
+    {
+        for piece in code.split(opening).skip(1) {
+            let Some(word) = piece.strip_prefix('"').and_then(|rest| rest.split('"').next()) else { continue };
+            if !told.contains(&word) {
+                untold.push(word.to_owned());
+            }
+        }
+    }
+    // And in functions called `reason`, every literal of a match arm.
+    for body in code.split("fn reason(&self) -> &'static str {").skip(1) {
+        let body = body.split("\n    }\n").next().unwrap();
+        for piece in body.split('"').skip(1).step_by(2) {
+            if !told.contains(&piece) {
+                untold.push(piece.to_owned());
+            }
+        }
+    }
+    assert!(untold.is_empty(), "docs/records.md does not tell of {untold:?}");
+    assert!(told.len() > 25, "{told:?}");
+}
+
+fn gather(dir: &Path, code: &mut String) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && name != "tests" {
+            gather(&path, code);
+        } else if name.ends_with(".rs") && !name.contains("test") {
+            code.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
