@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::authority::{AuthorityConfig, Limits, Times};
+use crate::dns::Record;
 use crate::dns::tsig::{Algorithm, TsigError};
 use crate::dns::xfr::{Reader, Transfer};
 use crate::dns::{Question, update as wire};
