@@ -160,8 +160,7 @@ fn reading() -> Vec<(Option<Asked>, Fault)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_read_leaves_the_view_as_it_was() {
     let server = authority().await;
-    let mut count = 0;
-    for (only, fault) in reading() {
+    for (count, (only, fault)) in reading().into_iter().enumerate() {
         let context = format!("{fault:?} {only:?}");
         let mut old = engine(&server);
         old.refresh().await.unwrap();
@@ -170,7 +169,6 @@ async fn a_broken_read_leaves_the_view_as_it_was() {
         for last in 0..60 {
             write(&server, &format!("r{count}.internal"), last);
         }
-        count += 1;
         for mut engine in [old, engine(&server)] {
             let had = engine.view().cloned();
             match only {
