@@ -12,7 +12,7 @@ use super::site;
 use super::words::values;
 use crate::model::{Claims, Name, RrType};
 use crate::ownership::Classifier;
-use crate::source::{Config, Loaded};
+use crate::source::Loaded;
 use crate::view::View;
 use crate::zone::{Engine, EngineOptions};
 
@@ -46,14 +46,8 @@ pub async fn explain(args: &Explain, config: Option<PathBuf>, printer: &mut Prin
     }
     let claims = std::mem::take(&mut loaded.claims);
     let results = pass.plan(claims.clone());
-    let told = Told {
-        config: &config,
-        pass: &pass,
-        loaded: &loaded,
-        claims: &claims,
-        results: &results,
-        with_files: !args.inputs.is_empty(),
-    };
+    let told =
+        Told { pass: &pass, loaded: &loaded, claims: &claims, results: &results, with_files: !args.inputs.is_empty() };
     let mut exit = told.name(&zone, &name, printer);
     // What points back to it.
     for address in told.addresses(&zone, &name) {
@@ -70,7 +64,6 @@ pub async fn explain(args: &Explain, config: Option<PathBuf>, printer: &mut Prin
 }
 
 struct Told<'a> {
-    config: &'a Config,
     pass: &'a Pass,
     loaded: &'a Loaded,
     claims: &'a std::collections::HashMap<Name, Claims>,
@@ -126,7 +119,9 @@ impl Told<'_> {
     }
 
     fn live(&self, engine: &Engine, view: &View, name: &Name, printer: &mut Printer) {
-        let classifier = Classifier::new(engine.rules(), view);
+        let dhcid = self.pass.dhcid();
+        let lookup = |name: &Name| dhcid.contains(name);
+        let classifier = Classifier::new(engine.rules(), view).dhcid_names(&lookup);
         let facts = classifier.facts(name);
         if facts.live.is_empty() {
             let word = if view.exists(name) {
@@ -211,6 +206,5 @@ impl Told<'_> {
         if let Some((number, why)) = &plan.waiting {
             printer.line(&format!("  in this zone {number} deletes wait: {why}"));
         }
-        let _ = self.config;
     }
 }

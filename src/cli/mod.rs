@@ -36,6 +36,7 @@ pub fn main() -> ExitCode {
         }
     };
     let mut printer = Printer::new();
+    log(matches!(&args.command, Command::Apply(apply) if apply.watch));
     let exit = match args.command {
         Command::Crds => {
             printer.raw(&crate::spec::crd::yaml());
@@ -57,6 +58,16 @@ pub fn main() -> ExitCode {
     };
     printer.finish();
     exit.into()
+}
+
+/// Logs go to standard error: KNOTWORK_LOG sets what (as RUST_LOG would), KNOTWORK_LOG_FORMAT=json how.
+fn log(resident: bool) {
+    use tracing_subscriber::EnvFilter;
+    let fallback = if resident { "info" } else { "error" };
+    let filter = EnvFilter::try_from_env("KNOTWORK_LOG").unwrap_or_else(|_| EnvFilter::new(fallback));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let json = std::env::var_os("KNOTWORK_LOG_FORMAT").is_some_and(|format| format == "json");
+    let _ = if json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
 }
 
 async fn run(command: Command, config: Option<std::path::PathBuf>, printer: &mut Printer) -> Exit {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::exit::Exit;
 use super::site::{Seat, seats};
-use crate::model::{Claims, Name, ObjectId, RrType};
+use crate::model::{Claim, Claims, Name, ObjectId, ObjectState, RrType, rdata};
+use crate::ownership::Fence;
 use crate::plan::{Change, Plan};
 use crate::source::{Config, Loaded};
 use crate::view::View;
@@ -38,6 +39,16 @@ impl Applied {
     /// How one change of the plan ended.
     pub fn of(&self, change: &Change) -> Option<&ChangeOutcome> {
         self.outcomes.get(&(change.name.clone(), change.rtype))
+    }
+
+    /// Outcomes of sets that the first plan did not speak of: later passes came to them.
+    pub fn beyond(&self, plan: &Plan) -> Vec<&ChangeOutcome> {
+        let planned: HashSet<(&Name, RrType)> =
+            plan.changes.iter().map(|change| (&change.name, change.rtype)).collect();
+        let mut all: Vec<&ChangeOutcome> =
+            self.outcomes.values().filter(|one| !planned.contains(&(&one.name, one.rtype))).collect();
+        all.sort_by(|a, b| (&a.name, a.rtype).cmp(&(&b.name, b.rtype)));
+        all
     }
 }
 
@@ -93,6 +104,7 @@ fn error_exit(error: &EngineError) -> Exit {
 pub struct Pass {
     seats: Vec<(Seat, Option<EngineError>)>,
     failed: Vec<(Name, EngineError)>,
+    dhcid: Arc<HashSet<Name>>,
 }
 
 impl Pass {
@@ -116,7 +128,7 @@ impl Pass {
                 Err(error) => failed.push((Name::root(), EngineError::Internal(error.to_string()))),
             }
         }
-        let pass = Pass { seats, failed };
+        let pass = Pass { seats, failed, dhcid: Arc::default() };
         pass.share_dhcid()
     }
 
@@ -124,12 +136,18 @@ impl Pass {
     fn share_dhcid(mut self) -> Pass {
         let names: Arc<HashSet<Name>> =
             Arc::new(self.seats.iter().filter_map(|(seat, _)| seat.engine.view()).flat_map(dhcid_names).collect());
+        self.dhcid = Arc::clone(&names);
         for (seat, _) in &mut self.seats {
             let names = Arc::clone(&names);
             let lookup: DhcidNames = Arc::new(move |name: &Name| names.contains(name));
             seat.engine.set_dhcid_names(lookup);
         }
         self
+    }
+
+    /// Names of all zones that a DHCP server holds.
+    pub fn dhcid(&self) -> Arc<HashSet<Name>> {
+        Arc::clone(&self.dhcid)
     }
 
     /// The engines that could be made, each with what its refresh met.
@@ -146,7 +164,8 @@ impl Pass {
     pub fn plan(&mut self, claims: HashMap<Name, Claims>) -> Vec<ZoneResult> {
         let mut claims = claims;
         let mut results = Vec::new();
-        let mut losing: HashSet<(ObjectId, Name)> = HashSet::new();
+        let mut losing = Losing::default();
+        losing.unknown.extend(self.seats.iter().map(|(seat, _)| seat.engine.zone().clone()));
         // Forward zones first: a PTR whose name somebody else holds would point at a lie.
         let mut order: Vec<usize> = (0..self.seats.len()).collect();
         order.sort_by_key(|index| is_reverse(self.seats[*index].0.engine.zone()));
@@ -154,18 +173,19 @@ impl Pass {
             let (seat, error) = &mut self.seats[index];
             let zone = seat.engine.zone().clone();
             let mut own = claims.remove(&zone).unwrap_or_default();
-            withdraw(&mut own, &losing);
+            losing.withdraw(&mut own);
             seat.engine.set_claims(Arc::new(own));
             let plan = match error.take() {
                 Some(error) => Err(error),
                 None => seat.engine.plan(),
             };
             if let Ok(plan) = &plan {
-                for conflict in plan.conflicts.iter().filter(|c| matches!(c.rtype, RrType::A | RrType::AAAA)) {
-                    losing.extend(conflict.source.clone().map(|object| (object, conflict.name.clone())));
-                }
+                losing.learn(plan);
             }
-            results.push(ZoneResult::planned(zone, plan));
+            let fence = plan.as_ref().ok().filter(|plan| !plan.is_settled()).and_then(|_| fence_trouble(&seat.engine));
+            let mut result = ZoneResult::planned(zone, plan);
+            result.error = result.error.or(fence);
+            results.push(result);
         }
         for (zone, error) in self.failed.drain(..) {
             results.push(ZoneResult::planned(zone, Err(error)));
@@ -201,6 +221,7 @@ async fn apply_zone(engine: Option<Engine>, mut result: ZoneResult) -> ZoneResul
     if plan.is_settled() || plan.observe {
         return result;
     }
+    result.error = None;
     let done = engine.converge(plan).await;
     let outcomes = done.outcomes().into_iter().map(|one| ((one.name.clone(), one.rtype), one.clone())).collect();
     result.applied = Some(Applied {
@@ -229,39 +250,73 @@ pub fn is_reverse(zone: &Name) -> bool {
     zone.labels().last() == Some(b"arpa")
 }
 
-/// Takes out the PTRs of forward sets that their object cannot have, and protects what it has published already.
-fn withdraw(claims: &mut Claims, losing: &HashSet<(ObjectId, Name)>) {
-    if losing.is_empty() {
-        return;
-    }
-    let lost = |claim: &crate::model::Claim| {
-        claim.reverse
-            && claim
-                .set
-                .values
-                .iter()
-                .flat_map(|value| crate::model::rdata::names_in(RrType::PTR, value))
-                .any(|target| losing.contains(&(claim.object.clone(), target)))
-    };
-    let mut protected: Vec<ObjectId> = Vec::new();
-    for types in claims.sets.values_mut() {
-        for list in types.values_mut() {
-            list.retain(|claim| {
-                let gone = lost(claim);
-                if gone {
-                    protected.push(claim.object.clone());
-                }
-                !gone
-            });
+/// Why an apply would write nothing, if the view tells already.
+fn fence_trouble(engine: &Engine) -> Option<EngineError> {
+    let (rules, view) = (engine.rules(), engine.view()?);
+    let fence = Fence::name(rules);
+    let zone = rules.zone.clone();
+    match view.get(&fence, RrType::TXT) {
+        Some(set) => {
+            let held = set.values.iter().find_map(|value| Fence::parse_rdata(value))?;
+            (held.instance != rules.instance).then_some(EngineError::OtherInstance {
+                zone,
+                instance: held.instance,
+                fence,
+            })
         }
-        types.retain(|_, list| !list.is_empty());
+        None => crate::ownership::holds_our_markers(rules, view).then_some(EngineError::FenceLost { zone, fence }),
     }
-    claims.sets.retain(|_, types| !types.is_empty());
-    let mut objects = (*claims.objects).clone();
-    for object in protected {
-        objects.insert(object, crate::model::ObjectState::Protected);
+}
+
+/// Forward sets that their object cannot have, so that their PTRs would point at a lie.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Losing {
+    names: HashSet<(ObjectId, Name)>,
+    /// Zones of which nobody knows yet who holds what.
+    pub unknown: HashSet<Name>,
+}
+
+impl Losing {
+    /// What a zone's plan tells.
+    pub fn learn(&mut self, plan: &Plan) {
+        self.unknown.remove(&plan.zone);
+        for conflict in plan.conflicts.iter().filter(|conflict| matches!(conflict.rtype, RrType::A | RrType::AAAA)) {
+            self.names.extend(conflict.source.clone().map(|object| (object, conflict.name.clone())));
+        }
     }
-    claims.objects = Arc::new(objects);
+
+    fn loses(&self, claim: &Claim) -> bool {
+        let mut targets = claim.set.values.iter().flat_map(|value| rdata::names_in(RrType::PTR, value));
+        claim.reverse
+            && targets.any(|target| {
+                self.names.contains(&(claim.object.clone(), target.clone()))
+                    || self.unknown.iter().any(|zone| !is_reverse(zone) && target.is_at_or_below(zone))
+            })
+    }
+
+    /// Takes out the PTRs of such sets, and protects what their objects have published already.
+    pub fn withdraw(&self, claims: &mut Claims) {
+        let mut protected: Vec<ObjectId> = Vec::new();
+        for types in claims.sets.values_mut() {
+            for list in types.values_mut() {
+                list.retain(|claim| {
+                    let loses = self.loses(claim);
+                    if loses {
+                        protected.push(claim.object.clone());
+                    }
+                    !loses
+                });
+            }
+            types.retain(|_, list| !list.is_empty());
+        }
+        if protected.is_empty() {
+            return;
+        }
+        claims.sets.retain(|_, types| !types.is_empty());
+        let mut objects = (*claims.objects).clone();
+        objects.extend(protected.into_iter().map(|object| (object, ObjectState::Protected)));
+        claims.objects = Arc::new(objects);
+    }
 }
 
 /// How a source ends a run by itself.

@@ -1,12 +1,15 @@
 //! The only place that writes to the terminal.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 /// Writes lines; colours only on a terminal that wants them; a closed pipe ends output, not the work.
 pub struct Printer {
     colour: bool,
     progress: bool,
-    progress_shown: bool,
+    /// Dropped when the progress line shall go, or never come.
+    waiting: Option<(Sender<()>, std::thread::JoinHandle<()>)>,
     closed: bool,
     buffer: String,
 }
@@ -36,7 +39,7 @@ impl Printer {
         Printer {
             colour: io::stdout().is_terminal() && !plain,
             progress: io::stderr().is_terminal(),
-            progress_shown: false,
+            waiting: None,
             closed: false,
             buffer: String::new(),
         }
@@ -103,17 +106,28 @@ impl Printer {
         let _ = writeln!(io::stderr().lock(), "{head}{text}");
     }
 
-    /// Says on a terminal what takes its time; gone with the next line.
+    /// Says on a terminal what takes longer than a second; gone with the next line.
     pub fn progress(&mut self, text: &str) {
-        if self.progress {
-            self.progress_shown = true;
-            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}…").and_then(|()| io::stderr().flush());
+        if !self.progress {
+            return;
         }
+        self.clear_progress();
+        let text = text.to_owned();
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            if ended.recv_timeout(Duration::from_secs(1)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = write!(io::stderr().lock(), "{text}…");
+                let _ = ended.recv();
+                let _ = write!(io::stderr().lock(), "\r\x1b[K");
+            }
+        });
+        self.waiting = Some((end, thread));
     }
 
     fn clear_progress(&mut self) {
-        if std::mem::take(&mut self.progress_shown) {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        if let Some((end, thread)) = self.waiting.take() {
+            drop(end);
+            let _ = thread.join();
         }
     }
 

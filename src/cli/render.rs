@@ -45,6 +45,9 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
         for change in &plan.changes {
             self::change(change, outcomes.and_then(|all| all.of(change)), printer);
         }
+        for outcome in outcomes.map(|applied| applied.beyond(plan)).unwrap_or_default() {
+            ended(outcome, printer);
+        }
         for conflict in &plan.conflicts {
             let source = conflict.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
             let owner = if conflict.owner.is_empty() { String::new() } else { format!(" held by {}:", conflict.owner) };
@@ -116,7 +119,14 @@ fn change(change: &Change, outcome: Option<&ChangeOutcome>, printer: &mut Printe
     let state = if change.held { " [held]" } else { "" };
     let line = format!("  {} {body}{}{note}{state}", printer.paint(tone, mark), printer.paint(Tone::Dim, &source));
     printer.line(&line);
-    let Some(outcome) = outcome else { return };
+    if let Some(outcome) = outcome {
+        ended(outcome, printer);
+    }
+}
+
+/// How a change ended, where it is not as wished.
+fn ended(outcome: &ChangeOutcome, printer: &mut Printer) {
+    let (name, rtype) = (&outcome.name, outcome.rtype);
     let word = match outcome.outcome {
         Outcome::Done | Outcome::Held => return,
         Outcome::Conflict => "lost a race",

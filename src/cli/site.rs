@@ -57,11 +57,7 @@ pub fn seats(config: &Config, options: &EngineOptions) -> Vec<Result<Seat, (Name
     for settings in &config.servers {
         let server = Arc::new(Server::new(settings.server.clone()));
         for zone in &settings.zones {
-            let mut options = options.clone();
-            if options.release.is_none() {
-                options.release = zone.release.clone();
-            }
-            let engine = Engine::new(Arc::clone(&server), zone.rules.clone(), options);
+            let engine = Engine::new(Arc::clone(&server), zone.rules.clone(), options.clone());
             seats.push(
                 engine
                     .map(|engine| Seat { settings: zone.clone(), server: server.name().to_owned(), engine })

@@ -11,21 +11,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Apply, Source};
 use super::exit::Exit;
-use super::pass::is_reverse;
+use super::pass::{Losing, is_reverse};
 use super::printer::Printer;
 use super::{records, render, site};
 use crate::metrics::{self, Health, Snapshot};
 use crate::model::{Claims, Name, SourceHealth};
-use crate::source::{Config, Input, Loaded, fingerprint};
+use crate::source::{Config, Input, Loaded, ServerSettings, ZoneSettings, fingerprint};
 use crate::zone::{EngineOptions, Outcome, Role, ZoneStatus, worker};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// How old the metrics file may grow when nothing happens.
+const METRICS_EVERY: Duration = Duration::from_secs(15);
 /// Deletes need two scans this far apart that agree.
 const AGREE: Duration = Duration::from_secs(5);
 
 /// `knotwork apply --watch`.
 pub async fn watch(args: &Apply, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
+    if args.source.inputs.iter().any(|input| input == "-") {
+        printer.error("standard input cannot be watched; name files or folders with -f");
+        return Exit::Error;
+    }
     let Some(config) = site::configuration(config, printer) else { return Exit::Error };
     let stop = CancellationToken::new();
     let signals = stop.clone();
@@ -109,12 +115,29 @@ pub struct Resident {
     seats: BTreeMap<Name, Seat>,
     said: HashMap<Name, Said>,
     board: Arc<Board>,
+    /// What the files say, as it was read last.
+    claims: HashMap<Name, Claims>,
+    /// Contents of the key files.
+    keys: Vec<Option<Vec<u8>>>,
+    losing: Losing,
+    /// The metrics file as it was written last, its times aside.
+    written: Option<(Instant, Snapshot)>,
 }
 
 impl Resident {
     /// A run that has not begun.
     pub fn new(args: Apply, config: Config) -> Resident {
-        Resident { args, config, seats: BTreeMap::new(), said: HashMap::new(), board: Arc::default() }
+        Resident {
+            args,
+            config,
+            seats: BTreeMap::new(),
+            said: HashMap::new(),
+            board: Arc::default(),
+            claims: HashMap::new(),
+            keys: Vec::new(),
+            losing: Losing::default(),
+            written: None,
+        }
     }
 
     /// Runs until `stop`.
@@ -128,6 +151,7 @@ impl Resident {
                 }
             }
         }
+        self.keys = self.config.files.iter().skip(1).map(|file| std::fs::read(file).ok()).collect();
         self.start_workers(None);
         let mut config_print = self.config_print();
         let mut refused_print = None;
@@ -165,25 +189,27 @@ impl Resident {
                 print = seen;
                 scan = self.scan(Some(scan), printer).await;
             }
+            self.follow_forward();
             self.tell(printer);
             self.write_metrics(printer);
         }
-        self.stop_workers().await;
+        self.stop_workers(|_| true).await;
         self.tell(printer);
         self.write_metrics(printer);
         printer.line("stopped; the zones stay as they are");
         Exit::Done
     }
 
-    fn options(&self) -> EngineOptions {
-        EngineOptions { role: Role::Resident, release: self.args.release.clone(), ..EngineOptions::default() }
-    }
-
     /// Starts a worker for each zone; `only`: for these.
     fn start_workers(&mut self, only: Option<&[Name]>) {
-        for seat in site::seats(&self.config, &self.options()) {
-            let Ok(seat) = seat else { continue };
+        let options =
+            EngineOptions { role: Role::Resident, release: self.args.release.clone(), ..EngineOptions::default() };
+        for seat in site::seats(&self.config, &options) {
+            let Ok(mut seat) = seat else { continue };
             let zone = seat.engine.zone().clone();
+            if let Some(hash) = &seat.settings.release {
+                seat.engine.release(Some(hash.clone()));
+            }
             if only.is_some_and(|only| !only.contains(&zone)) {
                 continue;
             }
@@ -205,16 +231,19 @@ impl Resident {
         }
     }
 
-    async fn stop_workers(&mut self) {
-        for seat in self.seats.values() {
+    async fn stop_workers(&mut self, which: impl Fn(&Name) -> bool) {
+        let (stopping, staying) = std::mem::take(&mut self.seats).into_iter().partition(|(zone, _)| which(zone));
+        let stopping: BTreeMap<Name, Seat> = stopping;
+        self.seats = staying;
+        for seat in stopping.values() {
             seat.cancel.cancel();
         }
-        for (_, seat) in std::mem::take(&mut self.seats) {
+        for (zone, seat) in stopping {
             // A worker ends its apply within its grace; one that does not is left behind.
             let _ = tokio::time::timeout(Duration::from_secs(10), seat.task).await;
-        }
-        if let Ok(mut board) = self.board.statuses.lock() {
-            board.clear();
+            if let Ok(mut board) = self.board.statuses.lock() {
+                board.remove(&zone);
+            }
         }
     }
 
@@ -228,16 +257,32 @@ impl Resident {
         hasher.finish()
     }
 
+    /// What each zone's worker depends on, as text to compare.
+    fn settings(&self) -> HashMap<Name, String> {
+        let of = |server: &ServerSettings| {
+            let place =
+                format!("{:?} {:?} {:?}", server.server.addresses, server.server.source, server.server.timeouts);
+            let key = server.server.key.as_ref().map(|key| format!("{} {:?}", key.name(), key.algorithm()));
+            let each = |zone: &ZoneSettings| (zone.rules.zone.clone(), format!("{place} {key:?} {zone:?}"));
+            server.zones.iter().map(each).collect::<Vec<_>>()
+        };
+        self.config.servers.iter().flat_map(of).collect()
+    }
+
     async fn reload(&mut self, printer: &mut Printer) -> Result<(), ()> {
         let path = self.config.path.clone();
         match Config::load(&path) {
             Ok(config) => {
+                let before: HashMap<Name, String> = self.settings();
                 // A release counts only for what was held before it was written down.
                 let held: Vec<String> = self
                     .seats
                     .values()
                     .filter_map(|seat| seat.status.borrow().plan.as_ref()?.held.as_ref().map(|held| held.hash.clone()))
                     .collect();
+                let keys = self.config.files.iter().skip(1).map(|file| std::fs::read(file).ok()).collect::<Vec<_>>();
+                let same_keys = keys == self.keys;
+                self.keys = keys;
                 self.config = config;
                 for server in &mut self.config.servers {
                     for zone in &mut server.zones {
@@ -245,8 +290,14 @@ impl Resident {
                     }
                 }
                 printer.line(&format!("{} was read again", path.display()));
-                self.stop_workers().await;
-                self.start_workers(None);
+                // A zone whose settings are the same goes on, with its view and what its brake remembers.
+                let after = self.settings();
+                let changed = |zone: &Name| !same_keys || before.get(zone) != after.get(zone);
+                self.stop_workers(changed).await;
+                let running: Vec<Name> = self.seats.keys().cloned().collect();
+                let new: Vec<Name> = after.keys().filter(|zone| !running.contains(zone)).cloned().collect();
+                self.start_workers(Some(&new));
+                self.losing = Losing::default();
                 Ok(())
             }
             Err(error) => {
@@ -276,16 +327,47 @@ impl Resident {
             *numbers = (loaded.refusals.len(), loaded.broken.len());
         }
         records::guard_empty(&mut loaded, self.args.source.allow_empty);
-        let claims = std::mem::take(&mut loaded.claims);
-        for (zone, mut claims) in claims {
-            let Some(seat) = self.seats.get(&zone) else { continue };
+        let mut claims = std::mem::take(&mut loaded.claims);
+        for claims in claims.values_mut() {
             if !agreed && claims.health == SourceHealth::Complete {
                 let why = "deletes wait until a second look at the files agrees".to_owned();
                 claims.health = SourceHealth::Incomplete(vec![why]);
             }
+        }
+        self.claims = claims;
+        self.losing = self.losing_now();
+        self.feed(|_| true);
+        Scan { loaded, at, agreed }
+    }
+
+    /// Gives these zones' workers what is declared.
+    fn feed(&self, which: impl Fn(&Name) -> bool) {
+        for (zone, claims) in self.claims.iter().filter(|(zone, _)| which(zone)) {
+            let Some(seat) = self.seats.get(zone) else { continue };
+            let mut claims = claims.clone();
+            self.losing.withdraw(&mut claims);
             let _ = seat.claims.send(Arc::new(claims));
         }
-        Scan { loaded, at, agreed }
+    }
+
+    fn losing_now(&self) -> Losing {
+        let mut losing = Losing::default();
+        losing.unknown.extend(self.seats.keys().cloned());
+        for seat in self.seats.values() {
+            if let Some(plan) = &seat.status.borrow().plan {
+                losing.learn(plan);
+            }
+        }
+        losing
+    }
+
+    /// PTRs follow what became of the names that they point back to.
+    fn follow_forward(&mut self) {
+        let losing = self.losing_now();
+        if losing != self.losing {
+            self.losing = losing;
+            self.feed(is_reverse);
+        }
     }
 
     /// Says what is new.
@@ -300,11 +382,20 @@ impl Resident {
         printer.flush();
     }
 
-    fn write_metrics(&self, printer: &mut Printer) {
-        if let Some(path) = &self.args.metrics_file
-            && let Err(error) = metrics::write_file(path, &self.board.snapshot())
-        {
-            printer.error(&format!("the metrics file {}: {error}", path.display()));
+    fn write_metrics(&mut self, printer: &mut Printer) {
+        let Some(path) = &self.args.metrics_file else { return };
+        let mut snapshot = self.board.snapshot();
+        let taken = std::mem::take(&mut snapshot.taken);
+        // A file that says the same is written now and then, so that its age tells that we live.
+        let fresh = |(at, old): &(Instant, Snapshot)| at.elapsed() < METRICS_EVERY && old.same_events(&snapshot);
+        if self.written.as_ref().is_some_and(fresh) {
+            return;
+        }
+        let old = snapshot.clone();
+        snapshot.taken = taken;
+        match metrics::write_file(path, &snapshot) {
+            Ok(()) => self.written = Some((Instant::now(), old)),
+            Err(error) => printer.error(&format!("the metrics file {}: {error}", path.display())),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `zone list`, `zone show`, `zone export`, `zone takeover`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -32,11 +33,11 @@ pub async fn zone(args: &Zone, config: Option<PathBuf>, printer: &mut Printer) -
     match &args.command {
         ZoneCommand::List { output } => list(&config, *output, printer).await,
         ZoneCommand::Show { zone, writers, output } => {
-            let Some(seat) = one(&config, zone, printer).await else { return Exit::Error };
-            show(&seat, writers, *output, printer)
+            let Some((seat, dhcid)) = one(&config, zone, printer).await else { return Exit::Error };
+            show(&seat, &dhcid, writers, *output, printer)
         }
         ZoneCommand::Export { zone } => {
-            let Some(seat) = one(&config, zone, printer).await else { return Exit::Error };
+            let Some((seat, _)) = one(&config, zone, printer).await else { return Exit::Error };
             export(&seat, printer)
         }
         ZoneCommand::Takeover { zone, from } => takeover(&config, zone, from.as_deref(), printer).await,
@@ -75,12 +76,14 @@ fn only(config: &Config, zone: &Name) -> Config {
 }
 
 /// Reads one zone, and the others for what they tell of it.
-async fn one(config: &Config, zone: &str, printer: &mut Printer) -> Option<Seat> {
+async fn one(config: &Config, zone: &str, printer: &mut Printer) -> Option<(Seat, Arc<HashSet<Name>>)> {
     let zone = named(config, zone, printer)?;
     printer.progress("reading the zones");
-    let (seat, error) = Pass::read(config, &EngineOptions::default()).await.take(&zone)?;
+    let pass = Pass::read(config, &EngineOptions::default()).await;
+    let dhcid = pass.dhcid();
+    let (seat, error) = pass.take(&zone)?;
     match error {
-        None => Some(seat),
+        None => Some((seat, dhcid)),
         Some(error) => {
             say(&zone, &error, printer);
             None
@@ -96,6 +99,8 @@ async fn list(config: &Config, output: Output, printer: &mut Printer) -> Exit {
     printer.progress("reading the zones");
     let pass = Pass::read(config, &EngineOptions::default()).await;
     let mut exit = Exit::Done;
+    let dhcid = pass.dhcid();
+    let lookup = |name: &Name| dhcid.contains(name);
     let mut rows = Vec::new();
     let mut errors = Vec::new();
     for (seat, error) in pass.engines() {
@@ -108,7 +113,7 @@ async fn list(config: &Config, output: Output, printer: &mut Printer) -> Exit {
             continue;
         }
         let Some(view) = seat.engine.view() else { continue };
-        let counts = Classifier::new(seat.engine.rules(), view).counts();
+        let counts = Classifier::new(seat.engine.rules(), view).dhcid_names(&lookup).counts();
         let mut sets: BTreeMap<&str, usize> = counts.others;
         sets.insert("ours", counts.owned);
         rows.push(json!({"zone": zone.to_string(), "server": seat.server, "address": address.to_string(), "serial": view.serial(), "sets": sets, "error": null}));
@@ -169,10 +174,10 @@ fn who(writer: &Writer, marker_of: Option<&str>, owner: &str) -> (Option<String>
     }
 }
 
-fn show(seat: &Seat, writers: &[String], output: Output, printer: &mut Printer) -> Exit {
+fn show(seat: &Seat, dhcid: &HashSet<Name>, writers: &[String], output: Output, printer: &mut Printer) -> Exit {
     let Some(view) = seat.engine.view() else { return Exit::Error };
     let rules = seat.engine.rules();
-    let lookup = |_: &Name| false;
+    let lookup = |name: &Name| dhcid.contains(name);
     let classifier = Classifier::new(rules, view).dhcid_names(&lookup);
     let mut totals: BTreeMap<&'static str, usize> = BTreeMap::new();
     let mut rows = Vec::new();

@@ -134,6 +134,18 @@ impl Snapshot {
         snapshot
     }
 
+    /// Whether the same has happened, polls and times aside.
+    pub fn same_events(&self, other: &Snapshot) -> bool {
+        let key = |snapshot: &Snapshot| {
+            let mut zones = snapshot.zones.clone();
+            for numbers in zones.values_mut() {
+                (numbers.last_sync, numbers.polls) = (None, 0);
+            }
+            format!("{zones:?} {} {}", snapshot.refused_objects, snapshot.broken_documents)
+        };
+        key(self) == key(other)
+    }
+
     /// Prometheus text format.
     pub fn text(&self) -> String {
         let mut out = String::new();

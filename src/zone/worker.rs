@@ -220,6 +220,7 @@ impl Worker {
             return Ok(true);
         }
         let report = self.apply(&plan).await;
+        self.log(&report);
         self.learn(&report);
         self.active_at = Instant::now();
         // The read-back may show more to do: somebody was faster, or the next step of a chain.
@@ -257,6 +258,18 @@ impl Worker {
             status.counters.resets += reset;
         });
         Ok(true)
+    }
+
+    /// One line for each change that was read back.
+    fn log(&self, report: &Report) {
+        let (zone, owner) = (self.engine.zone(), &self.engine.rules().owner);
+        for done in report.outcomes.iter().filter(|one| one.outcome == Outcome::Done) {
+            let object = done.object.as_ref().map_or("", |object| object.as_str());
+            tracing::info!(
+                %zone, name = %done.name, rtype = %done.rtype, action = done.action.word(), owner, object,
+                serial = report.serial, "changed"
+            );
+        }
     }
 
     /// Changes of the plan that may be sent now.

@@ -12,6 +12,9 @@ pub fn names(world: &mut World) {
         .step("apex by @", &["internal. 300 MX 20 mail.internal.", "! internal. 300 TXT"]);
     world.cut("apex");
     world.step("apex deleted, SOA and NS stay", &["! internal. 300 MX"]);
+    // BIND takes no apex NS whose name in the zone has no address.
+    world.put("ns1a", "name: ns1.internal\na: [10.2.9.1]").put("ns2a", "name: ns2.internal\na: [10.2.9.2]");
+    world.step("addresses of name servers", &["ns1.internal. 300 A 10.2.9.1", "ns2.internal. 300 A 10.2.9.2"]);
     world
         .put("apexns", "name: internal\nadopt: Takeover\nns: [ns0.internal, ns1.internal]")
         .step("apex NS claimed, one added", &["internal. 300 NS ns0.internal.", "internal. 300 NS ns1.internal."]);
@@ -25,7 +28,7 @@ pub fn names(world: &mut World) {
     world
         .put("apexns", "name: internal\nns: [ns0.internal]\ndeletionPolicy: Retain")
         .step("apex NS retained", &["internal. 300 NS ns0.internal."]);
-    world.cut("apexns");
+    world.cut("apexns").cut("ns1a").cut("ns2a");
     world.step("apex NS let go", &["internal. 300 NS ns0.internal."]);
 
     let label = "x".repeat(63);

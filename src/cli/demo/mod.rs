@@ -17,7 +17,8 @@ use crate::model::Name;
 const ZONES: &[(&str, &str)] = &[
     ("internal", include_str!("internal.zone")),
     ("10.in-addr.arpa", include_str!("reverse.zone")),
-    ("s3.garage.internal", include_str!("garage.zone")),
+    ("d.f.ip6.arpa", include_str!("empty.zone")),
+    ("s3.garage.internal", include_str!("empty.zone")),
 ];
 
 /// The samples of the repository, for a binary that is far from it.

@@ -1,0 +1,220 @@
+//! The command line as a person meets it, on the embedded authority: exit codes, outputs, demo, watch, metrics.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use base64::Engine as _;
+use knotwork::authority::{Authority, AuthorityConfig, Handle};
+use knotwork::dns::tsig::{Algorithm, Key};
+use knotwork::model::{Name, RrType};
+use support::site::{Ran, Site};
+use support::{knot, wait};
+
+/// An embedded authority with the test keys and zones, and the runtime that it lives on.
+struct Served {
+    server: Handle,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn serve() -> Served {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let key = |(name, secret): &(&str, &str)| {
+        let secret = base64::engine::general_purpose::STANDARD.decode(secret).unwrap();
+        Key::new(Name::parse(name).unwrap(), Algorithm::HmacSha256, &secret).unwrap()
+    };
+    let config = AuthorityConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        zones: vec![(Name::parse("internal").unwrap(), knot::minimal_zone("internal"))],
+        keys: knot::KEYS.iter().map(key).collect(),
+        notify: vec![],
+    };
+    let server = runtime.block_on(Authority::start(config)).unwrap();
+    Served { server, _runtime: runtime }
+}
+
+fn knotwork(args: &[&str]) -> Ran {
+    Command::new(env!("CARGO_BIN_EXE_knotwork")).args(args).stdin(Stdio::null()).output().unwrap().into()
+}
+
+#[test]
+fn exit_codes_and_places_of_the_configuration() {
+    let served = serve();
+    let site = Site::new(served.server.addr());
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    assert_eq!(site.records_run(&["plan"]).code, 2);
+    assert_eq!(site.apply(&[], 0).code, 0);
+    assert_eq!(site.records_run(&["plan"]).code, 0);
+    site.put("b", "name: ns0.internal, a: [10.0.0.9]");
+    assert_eq!(site.records_run(&["plan"]).code, 3, "a conflict goes before nothing to do");
+    site.file("broken.yaml", "a: [");
+    assert_eq!(site.records_run(&["plan"]).code, 1, "an error goes before a conflict");
+    std::fs::remove_file(site.records().join("broken.yaml")).unwrap();
+    site.cut("b");
+    let (config, records) = (site.dir().join("knotwork.yaml"), site.records());
+    let (config, records) = (config.to_str().unwrap(), records.to_str().unwrap());
+    assert_eq!(knotwork(&["-c", config, "plan", "-f", records]).code, 0);
+    let by_environment = Command::new(env!("CARGO_BIN_EXE_knotwork"))
+        .args(["plan", "-f", records])
+        .env("KNOTWORK_CONFIG", config)
+        .status()
+        .unwrap();
+    assert_eq!(by_environment.code(), Some(0));
+    assert_eq!(knotwork(&["no-such-command"]).code, 1);
+    assert_eq!(knotwork(&["--version"]).code, 0);
+}
+
+#[test]
+fn outputs_for_people_and_machines() {
+    let served = serve();
+    let site = Site::new(served.server.addr());
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    site.put("b", "name: ns0.internal, a: [10.0.0.9]");
+    let text = site.records_run(&["plan"]);
+    assert!(text.out.contains("  + a.internal. 300 A 10.0.0.1 (staticdnsrecord/dns/a)"), "{text:#?}");
+    assert!(text.out.contains("  ! ns0.internal. A "), "{text:#?}");
+    assert!(text.out.contains("left alone: "), "{text:#?}");
+    assert!(!text.out.contains('\x1b'), "no colours when it is no terminal");
+    let table = site.records_run(&["plan", "-o", "markdown"]);
+    assert!(
+        table.out.contains("| create | `a.internal.` | A | 300 |  | `10.0.0.1` | `staticdnsrecord/dns/a` |"),
+        "{table:#?}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&site.records_run(&["plan", "-o", "json"]).out).unwrap();
+    assert_eq!(json["applied"], false);
+    let zone = &json["zones"][0];
+    assert_eq!(zone["zone"], "internal.");
+    let change = &zone["changes"][0];
+    for (key, value) in
+        [("action", "create"), ("name", "a.internal."), ("type", "A"), ("source", "staticdnsrecord/dns/a")]
+    {
+        assert_eq!(change[key], value);
+    }
+    assert_eq!((&change["held"], &change["new"][0]), (&false.into(), &"10.0.0.1".into()));
+    assert!(zone["held"].is_null() && zone["orphans"].is_array() && zone["skipped"].is_object());
+    assert_eq!(zone["conflicts"][0]["name"], "ns0.internal.");
+    site.apply(&[], 3);
+    let show = site.run(&["zone", "show", "internal", "-o", "json", "--writer", "ours"]);
+    let show: serde_json::Value = serde_json::from_str(&show.out).unwrap();
+    let a = show.as_array().unwrap().iter().find(|set| set["name"] == "a.internal.").expect("our set");
+    assert_eq!(a["writer"]["class"], "ours");
+    assert_eq!(a["writer"]["resource"], "staticdnsrecord/dns/a");
+    assert_eq!(site.run(&["zone", "show", "internal", "--writer", "nobody"]).code, 1);
+    let explain = site.run(&["explain", "ns0.internal", "-f", site.records().to_str().unwrap()]);
+    assert!(explain.out.contains("unmarked") && explain.out.contains("next: nothing for A"), "{explain:#?}");
+    let doctor = site.run(&["doctor"]);
+    assert_eq!(doctor.code, 0, "{doctor:#?}");
+    for text in [&text, &table, &doctor] {
+        assert!(!format!("{}{}", text.out, text.err).contains(knot::KEYS[0].1), "a secret was printed");
+    }
+}
+
+#[test]
+fn an_idle_pass_sends_nothing() {
+    let served = serve();
+    let site = Site::new(served.server.addr());
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    site.apply(&[], 0);
+    let updates = || served.server.counters().updates.load(Ordering::Relaxed);
+    let before = updates();
+    site.apply(&["--prune"], 0);
+    assert_eq!(updates(), before, "a pass that changes nothing writes nothing");
+}
+
+#[test]
+fn generated_texts() {
+    let crds = knotwork(&["crds"]);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    assert!(
+        files.any(|file| std::fs::read_to_string(file).unwrap() == crds.out),
+        "crds/ is not what `knotwork crds` prints"
+    );
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(knotwork(&["completions", shell]).out.contains("knotwork"));
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_knotwork"))
+        .arg("crds")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_demonstration_ends_well_and_its_dig_line_works() {
+    let once = knotwork(&["demo", "--once"]);
+    assert_eq!(once.code, 0, "{once:#?}");
+    assert!(once.out.contains("created") && once.out.contains("externalDns k8s"), "{once:#?}");
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_knotwork")).arg("demo").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let dig =
+        lines.find_map(|line| Some(line.unwrap().trim().to_owned()).filter(|line| line.starts_with("dig "))).unwrap();
+    if support::parts::find("dig").is_some() {
+        let out = Command::new("sh").args(["-c", &dig]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "10.0.0.1", "{dig}");
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[test]
+fn watch_follows_edits_and_tells_its_numbers() {
+    let served = serve();
+    let site = Site::new(served.server.addr());
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    site.put("b", "name: b.internal, a: [10.0.0.2]");
+    let metrics = site.dir().join("knotwork.prom");
+    let mut child = site
+        .command(&["apply", "--watch", "--prune", "--listen", "127.0.0.1:0", "--metrics-file"])
+        .arg(&metrics)
+        .arg("-f")
+        .arg(site.records())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let first = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    let address =
+        first.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("the address").to_owned();
+    let zone = Name::parse("internal").unwrap();
+    let live = |name: &str| served.server.view(&zone).unwrap().get(&Name::parse(name).unwrap(), RrType::A);
+    wait::until("both records", || (live("a.internal").is_some() && live("b.internal").is_some()).then_some(()));
+    site.put("a", "name: a.internal, a: [10.0.0.7]");
+    wait::until("the edit", || {
+        live("a.internal").filter(|set| &*set.values[0] == [10, 0, 0, 7].as_slice()).map(|_| ())
+    });
+    site.cut("b");
+    wait::until("the deletion, after two looks", || live("b.internal").is_none().then_some(()));
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    assert!(get("/healthz").contains("200 OK"));
+    wait::until("readiness", || get("/readyz").contains("200 OK").then_some(()));
+    wait::until("the numbers", || {
+        get("/metrics").contains("knotwork_zone_changes_total{zone=\"internal\",action=\"delete\"} 1").then_some(())
+    });
+    wait::until("the metrics file", || {
+        let text = std::fs::read_to_string(&metrics).unwrap_or_default();
+        text.contains("knotwork_zone_managed_sets{zone=\"internal\"} 1").then_some(())
+    });
+    let _ = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
