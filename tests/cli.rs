@@ -179,7 +179,8 @@ fn watch_follows_edits_and_tells_its_numbers() {
     site.put("b", "name: b.internal, a: [10.0.0.2]");
     let metrics = site.dir().join("knotwork.prom");
     let mut child = site
-        .command(&["apply", "--watch", "--prune", "--listen", "127.0.0.1:0", "--metrics-file"])
+        .command(&["apply", "--watch", "--prune", "--listen", "127.0.0.1:0"])
+        .arg("--metrics-file")
         .arg(&metrics)
         .arg("-f")
         .arg(site.records())

@@ -65,7 +65,8 @@ pub fn rcode(asked: Asked, zone: &Name, key: Option<&Name>, rcode: Rcode) -> Exp
             match asked {
                 Asked::Update => format!(
                     "the server failed inside and applied nothing to {zone} (SERVFAIL). It is tried again. If it stays: \
-                     its journal is full, the zone is not loaded, or (Knot before 3.4) another writer sends updates \
+                     its journal is full, the zone is not loaded, a set is over BIND's max-records-per-type \
+                     (100 by default), or (Knot before 3.4) another writer sends updates \
                      that are refused; its log says which."
                 ),
                 _ => format!("the server has no usable copy of {zone} now (SERVFAIL): see its log; it is tried again."),
