@@ -94,12 +94,15 @@ fn section(text: &str, name: &str) -> Vec<String> {
     records(text.split(&title).nth(1).unwrap_or_default().split("\n\n").next().unwrap_or_default())
 }
 
+/// Question, status, flags, answer section, authority section.
+type Case = (&'static str, &'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+
 const SOA: &str = "internal. 60 IN SOA ns0.internal. host.internal. 10 3600 600 86400 60";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_of_every_kind() {
     let authority = start().await;
-    let all: [(&str, &str, &str, &[&str], &[&str]); 20] = [
+    let all: [Case; 20] = [
         ("web.internal A", "noerror", "qr aa rd", &["web.internal. 300 IN A 10.0.0.2"], &[]),
         ("WEB.Internal A", "noerror", "qr aa rd", &["web.internal. 300 IN A 10.0.0.2"], &[]),
         ("nothing.internal A", "nxdomain", "qr aa rd", &[], &[SOA]),
