@@ -49,7 +49,7 @@ pub enum Command {
 pub enum Output {
     /// Lines for people
     Text,
-    /// docs/schema/plan.schema.json
+    /// For machines, as published in docs/schema/
     Json,
     /// A table for merge requests
     Markdown,
@@ -131,6 +131,9 @@ pub enum ZoneCommand {
         /// Only these writers: ours, knotwork, externalDns, nix, dhcp, infrastructure, unmarked; may be repeated
         #[arg(long = "writer", value_name = "CLASS")]
         writers: Vec<String>,
+        /// Show the TXT that only say who owns what, too (JSON always has them)
+        #[arg(long)]
+        markers: bool,
         /// How to write it
         #[arg(short, long, value_enum, default_value = "text")]
         output: Output,
@@ -155,7 +158,7 @@ pub enum ZoneCommand {
 pub struct Explain {
     /// The name
     pub name: String,
-    /// Manifests, to say what is declared and what the next plan does
+    /// Manifests, to say what is declared and what the next plan does; without them only the live side is known
     #[arg(short = 'f', long = "filename", value_name = "PATH")]
     pub inputs: Vec<String>,
     /// As the plan would be with --prune

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::exit::Exit;
 use super::printer::{Printer, Tone};
 use super::site;
+use super::words::count;
 use crate::dns::serial_newer;
 use crate::dns::xfr::Transfer;
 use crate::knot::{Place, Server, ServerError, Session, UpdateResult};
@@ -91,7 +92,7 @@ impl Visit<'_> {
             Ok(_) => return self.bad(&format!("zone {name}: the transfer brought no zone")),
             Err(error) => return self.bad(&format!("zone {name}: transfer: {}", self.with_remedy(config, &error))),
         };
-        self.good(&format!("zone {name}: transfer allowed, {} names", view.name_count()));
+        self.good(&format!("zone {name}: transfer allowed, {}", count(view.name_count(), "name")));
         if serial_newer(serial, view.serial()) {
             self.bad(&format!("zone {name}: the transfer is older (serial {}) than the answer before it ({serial}); do several servers share this address?", view.serial()));
         }
@@ -151,6 +152,12 @@ impl Visit<'_> {
             (RrType::MX, "10 doctor.invalid."),
             (RrType::SRV, "0 0 1 doctor.invalid."),
             (RrType::PTR, "doctor.invalid."),
+            (RrType::NS, "doctor.invalid."),
+            (RrType::CAA, "0 issue \"doctor.invalid\""),
+            (RrType::SSHFP, "4 2 0000000000000000000000000000000000000000000000000000000000000000"),
+            (RrType::TLSA, "3 1 1 0000000000000000000000000000000000000000000000000000000000000000"),
+            (RrType::SVCB, "1 doctor.invalid."),
+            (RrType::HTTPS, "1 doctor.invalid."),
         ];
         let Ok(owner) = rules.zone.child(b"knotwork-doctor") else { return };
         let guard = Guard::NameNotInUse(rules.zone.clone());
@@ -185,7 +192,7 @@ impl Visit<'_> {
         if let Some((first, words)) = denied.first() {
             let all: Vec<&str> = denied.iter().map(|(rtype, _)| rtype.as_str()).collect();
             let text = format!(
-                "zone {name}: update not allowed for {}: {words}; check `acl:` in knot.conf (action: update, update-type, update-owner)",
+                "zone {name}: update not allowed for {}: {words}; check `acl:` in knot.conf (action: update, update-type, update-owner), if records of these types shall be declared; TXT is needed always",
                 all.join(", ")
             );
             // Without TXT no marker can be written, and nothing at all works.
@@ -214,8 +221,8 @@ impl Visit<'_> {
         let counts = classifier.counts();
         let others: Vec<String> = counts.others.iter().map(|(class, number)| format!("{number} {class}")).collect();
         self.good(&format!(
-            "zone {name}: {} sets of ours, others: {}",
-            counts.owned,
+            "zone {name}: {} of ours, others: {}",
+            count(counts.owned, "set"),
             if others.is_empty() { "none".to_owned() } else { others.join(", ") }
         ));
         let lost: Vec<Name> =

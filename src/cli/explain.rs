@@ -36,6 +36,12 @@ pub async fn explain(args: &Explain, config: Option<PathBuf>, printer: &mut Prin
         ));
         return Exit::Error;
     };
+    if args.inputs.is_empty() {
+        printer.note(&format!(
+            "no manifests were given, so this is only what the servers hold; for what is declared and what a plan would do: knotwork explain {} -f PATH",
+            args.name
+        ));
+    }
     printer.progress("reading the zones");
     let mut pass = Pass::read(&config, &EngineOptions::default()).await;
     let mut loaded = Loaded::default();
@@ -150,7 +156,7 @@ impl Told<'_> {
 
     fn declared(&self, zone: &Name, name: &Name, printer: &mut Printer) {
         if !self.with_files {
-            printer.line("  declared: unknown; name the manifests with -f");
+            printer.line("  declared: unknown, no manifests were given");
             return;
         }
         let types = self.claims.get(zone).and_then(|claims| claims.sets.get(name));
@@ -178,6 +184,10 @@ impl Told<'_> {
 
     fn next(&self, result: &ZoneResult, name: &Name, printer: &mut Printer) {
         let Some(plan) = &result.plan else { return };
+        if !self.with_files {
+            printer.line("  next: unknown, it depends on the manifests");
+            return;
+        }
         let mut said = false;
         for change in plan.changes.iter().filter(|change| change.name == *name) {
             let new = change.new.as_ref().map(|set| format!(" to {}", values(change.rtype, set))).unwrap_or_default();
@@ -193,9 +203,8 @@ impl Told<'_> {
             said = true;
         }
         for orphan in plan.orphans.iter().filter(|orphan| orphan.name == *name) {
-            let why = if self.with_files { "is not declared any more" } else { "cannot be looked up without -f" };
             printer.line(&format!(
-                "  next: nothing for {}: its object {} {why} (an orphan; --prune would delete it)",
+                "  next: nothing for {}: its object {} is not declared any more (an orphan; --prune would delete it)",
                 orphan.rtype, orphan.resource
             ));
             said = true;

@@ -11,8 +11,8 @@ use super::exit::Exit;
 use super::pass::Pass;
 use super::printer::{Printer, Tone};
 use super::site::{self, Seat};
-use super::words::{all_values, values};
-use crate::model::{Name, RrType, rdata};
+use super::words::{all_values, count, values};
+use crate::model::{Name, RrSet, RrType, rdata};
 use crate::ownership::{Classifier, Writer};
 use crate::source::Config;
 use crate::view::View;
@@ -32,9 +32,10 @@ pub async fn zone(args: &Zone, config: Option<PathBuf>, printer: &mut Printer) -
     let Some(config) = site::configuration(config, printer) else { return Exit::Error };
     match &args.command {
         ZoneCommand::List { output } => list(&config, *output, printer).await,
-        ZoneCommand::Show { zone, writers, output } => {
+        ZoneCommand::Show { zone, writers, markers, output } => {
             let Some((seat, dhcid)) = one(&config, zone, printer).await else { return Exit::Error };
-            show(&seat, &dhcid, writers, *output, printer)
+            let wanted = Wanted { writers, markers: *markers || *output == Output::Json };
+            show(&seat, &dhcid, &wanted, *output, printer)
         }
         ZoneCommand::Export { zone } => {
             let Some((seat, _)) = one(&config, zone, printer).await else { return Exit::Error };
@@ -174,19 +175,43 @@ fn who(writer: &Writer, marker_of: Option<&str>, owner: &str) -> (Option<String>
     }
 }
 
-fn show(seat: &Seat, dhcid: &HashSet<Name>, writers: &[String], output: Output, printer: &mut Printer) -> Exit {
+/// Which sets `zone show` shows.
+struct Wanted<'a> {
+    /// Classes of writers; all when empty.
+    writers: &'a [String],
+    /// Ownership TXT too.
+    markers: bool,
+}
+
+impl Wanted<'_> {
+    fn has(&self, writer: &Writer) -> bool {
+        self.writers.is_empty() || self.writers.iter().any(|class| class == writer.class())
+    }
+}
+
+/// Whether a set holds nothing but signs of ownership, of whichever writer.
+fn is_mark(rtype: RrType, set: &RrSet) -> bool {
+    rtype == RrType::TXT && set.values.iter().all(|value| rdata::to_text(rtype, value).starts_with("\"heritage="))
+}
+
+fn show(seat: &Seat, dhcid: &HashSet<Name>, wanted: &Wanted<'_>, output: Output, printer: &mut Printer) -> Exit {
     let Some(view) = seat.engine.view() else { return Exit::Error };
     let rules = seat.engine.rules();
     let lookup = |name: &Name| dhcid.contains(name);
     let classifier = Classifier::new(rules, view).dhcid_names(&lookup);
     let mut totals: BTreeMap<&'static str, usize> = BTreeMap::new();
     let mut rows = Vec::new();
+    let mut hidden = 0;
     for name in in_order(view) {
         let facts = classifier.facts(&name);
         for (rtype, set) in &facts.live {
             let writer = classifier.writer_in(&facts, *rtype);
             *totals.entry(writer.class()).or_default() += 1;
-            if !writers.is_empty() && !writers.iter().any(|class| class == writer.class()) {
+            if !wanted.has(&writer) {
+                continue;
+            }
+            if !wanted.markers && is_mark(*rtype, set) {
+                hidden += 1;
                 continue;
             }
             let resource = facts.own_of(*rtype).next().map(|mark| mark.marker.resource.as_str().to_owned());
@@ -229,15 +254,16 @@ fn show(seat: &Seat, dhcid: &HashSet<Name>, writers: &[String], output: Output, 
                     values(*rtype, set)
                 ));
             }
+            let all = count(totals.values().sum(), "set");
             let totals: Vec<String> = totals.iter().map(|(class, number)| format!("{number} {class}")).collect();
-            printer.line(&format!("{} sets at serial {}: {}", totals_sum(&totals), view.serial(), totals.join(", ")));
+            let hidden = match hidden {
+                0 => String::new(),
+                n => format!("; not shown: {n} ownership TXT (--markers shows them)"),
+            };
+            printer.line(&format!("{all} at serial {}: {}{hidden}", view.serial(), totals.join(", ")));
         }
     }
     Exit::Done
-}
-
-fn totals_sum(totals: &[String]) -> usize {
-    totals.iter().filter_map(|text| text.split(' ').next()?.parse::<usize>().ok()).sum()
 }
 
 fn writer_text(writer: &Writer, owner: &Option<String>, resource: &Option<String>) -> String {
@@ -283,7 +309,7 @@ fn export(seat: &Seat, printer: &mut Printer) -> Exit {
     Exit::Done
 }
 
-fn lines(name: &Name, rtype: RrType, set: &crate::model::RrSet, printer: &mut Printer) {
+fn lines(name: &Name, rtype: RrType, set: &RrSet, printer: &mut Printer) {
     for value in &set.values {
         printer.line(&format!("{name} {} IN {rtype} {}", set.ttl, rdata::to_text(rtype, value)));
     }

@@ -95,8 +95,14 @@ async fn run(args: &Demo, printer: &mut Printer) -> std::io::Result<Exit> {
     let mut exit = records::apply(&apply, Some(config_path.clone()), printer).await;
     printer.line("");
     printer.line(&printer.paint(Tone::Bold, "The zone internal, by writer:"));
-    let show =
-        Zone { command: ZoneCommand::Show { zone: "internal".to_owned(), writers: vec![], output: Output::Text } };
+    let show = Zone {
+        command: ZoneCommand::Show {
+            zone: "internal".to_owned(),
+            writers: vec![],
+            markers: false,
+            output: Output::Text,
+        },
+    };
     exit = exit.and(zones::zone(&show, Some(config_path.clone()), printer).await);
     printer.line("");
     printer.line("Try it:");
