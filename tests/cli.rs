@@ -8,34 +8,10 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
-use base64::Engine as _;
-use knotwork::authority::{Authority, AuthorityConfig, Handle};
-use knotwork::dns::tsig::{Algorithm, Key};
 use knotwork::model::{Name, RrType};
+use support::embedded::serve;
 use support::site::{Ran, Site};
 use support::{knot, wait};
-
-/// An embedded authority with the test keys and zones, and the runtime that it lives on.
-struct Served {
-    server: Handle,
-    _runtime: tokio::runtime::Runtime,
-}
-
-fn serve() -> Served {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let key = |(name, secret): &(&str, &str)| {
-        let secret = base64::engine::general_purpose::STANDARD.decode(secret).unwrap();
-        Key::new(Name::parse(name).unwrap(), Algorithm::HmacSha256, &secret).unwrap()
-    };
-    let config = AuthorityConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        zones: vec![(Name::parse("internal").unwrap(), knot::minimal_zone("internal"))],
-        keys: knot::KEYS.iter().map(key).collect(),
-        notify: vec![],
-    };
-    let server = runtime.block_on(Authority::start(config)).unwrap();
-    Served { server, _runtime: runtime }
-}
 
 fn knotwork(args: &[&str]) -> Ran {
     Command::new(env!("CARGO_BIN_EXE_knotwork")).args(args).stdin(Stdio::null()).output().unwrap().into()

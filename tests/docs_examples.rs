@@ -136,7 +136,7 @@ fn fields(schema: &serde_json::Value, keys: &mut Vec<String>) {
 /// The table of reason words against the places in the code where such words are given.
 #[test]
 fn reason_words_are_those_of_the_code() {
-    let text = std::fs::read_to_string(root().join("docs/records.md")).unwrap();
+    let text = std::fs::read_to_string(root().join("docs/cli.md")).unwrap();
     let (_, table) = text.split_once("## Reason words").unwrap();
     let table = table.split("\n## ").next().unwrap();
     let told: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
@@ -146,7 +146,7 @@ fn reason_words_are_those_of_the_code() {
         gather(&root().join("src").join(room), &mut code);
     }
     let unknown: Vec<&&str> = told.iter().filter(|word| !code.contains(&format!("\"{word}\""))).collect();
-    assert!(unknown.is_empty(), "docs/records.md tells of reasons that the code does not give: {unknown:?}");
+    assert!(unknown.is_empty(), "docs/cli.md tells of reasons that the code does not give: {unknown:?}");
 
     let mut untold = Vec::new();
     // In these places the next string literal is a reason word.
@@ -169,7 +169,7 @@ fn reason_words_are_those_of_the_code() {
             }
         }
     }
-    assert!(untold.is_empty(), "docs/records.md does not tell of {untold:?}");
+    assert!(untold.is_empty(), "docs/cli.md does not tell of {untold:?}");
     assert!(told.len() > 25, "{told:?}");
 }
 

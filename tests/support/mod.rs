@@ -5,6 +5,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 pub mod bind;
+pub mod embedded;
 pub mod engine;
 pub mod knot;
 pub mod parts;
