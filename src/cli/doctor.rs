@@ -108,7 +108,7 @@ impl Visit<'_> {
     fn with_remedy(&self, config: &Config, error: &ServerError) -> String {
         let place = config.path.display();
         let line = match error {
-            ServerError::Unreachable { .. } | ServerError::Timeout { .. } => format!("check `address:` in {place}"),
+            ServerError::Unreachable { .. } | ServerError::Timeout { .. } => format!("the line is `address:` in {place}"),
             ServerError::ClockSkew { .. } => "set both clocks by NTP".to_owned(),
             ServerError::Tsig { .. } => format!("check `tsig:` in {place} against `key:` in knot.conf"),
             ServerError::NotAuthorised { .. } | ServerError::Refused { .. } => {
@@ -135,7 +135,8 @@ impl Visit<'_> {
                 "zone {name}: no history for IXFR one serial back (a fresh or re-loaded zone has none yet); if it stays so set journal-content: changes in knot.conf"
             )),
             1..=20 => self.doubtful(&format!(
-                "zone {name}: IXFR history reaches {depth} serials back, not 100; set journal-max-depth: 1000 in knot.conf (its default of 20 is 0.2 s of a busy zone)"
+                "zone {name}: IXFR history reaches {} back, not 100; unless the zone is young, set journal-max-depth: 1000 in knot.conf (its default of 20 is 0.2 s of a busy zone)",
+                count(depth as usize, "serial")
             )),
             _ => self.good(&format!("zone {name}: IXFR history reaches at least {depth} serials back")),
         }

@@ -1,7 +1,7 @@
 //! A plan as a table for merge requests.
 
 use super::pass::ZoneResult;
-use super::words::values;
+use super::words::{count, values};
 use crate::plan::Action;
 
 /// One zone.
@@ -56,8 +56,10 @@ pub fn zone(result: &ZoneResult) -> String {
     }
     if let Some(held) = &plan.held {
         out.push_str(&format!(
-            "\nHeld by the brake: {} deletes, {} replaces; release with `--release {}`.\n",
-            held.deletes, held.replaces, held.hash
+            "\nHeld by the brake: {} and {}; release with `--release {}`.\n",
+            count(held.deletes, "delete"),
+            count(held.replaces, "replace"),
+            held.hash
         ));
     }
     let skipped: Vec<String> = plan.skipped.iter().map(|(class, number)| format!("{number} {class}")).collect();

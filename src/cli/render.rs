@@ -24,7 +24,9 @@ pub fn source(loaded: &Loaded, allow_empty: bool, printer: &mut Printer) {
         printer.warn(&format!("{} is refused ({}): {}", refusal.object, refusal.reason, refusal.diagnostic));
     }
     if !allow_empty {
-        for input in &loaded.empty {
+        // What could not be read may be what is missing, and that was said.
+        let broken = |input: &String| loaded.broken.iter().any(|broken| broken.file.starts_with(input.as_str()));
+        for input in loaded.empty.iter().filter(|input| !broken(input)) {
             printer.error(&format!("{input} declares no record at all; if that is meant, say --allow-empty"));
         }
     }

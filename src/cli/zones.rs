@@ -136,13 +136,15 @@ async fn list(config: &Config, output: Output, printer: &mut Printer) -> Exit {
         Output::Text => {
             let width = rows.iter().map(|row| text(&row["zone"]).len()).max().unwrap_or(0);
             for row in &rows {
-                let serial = row["serial"].as_u64().map_or("unknown".to_owned(), |serial| serial.to_string());
+                let found = match row["serial"].as_u64() {
+                    Some(serial) => format!("serial {serial}  {}", sets_text(&row["sets"])),
+                    None => format!("could not be read ({})", text(&row["error"]["reason"])),
+                };
                 printer.line(&format!(
-                    "{:width$}  {} ({})  serial {serial}  {}",
+                    "{:width$}  {} ({})  {found}",
                     text(&row["zone"]),
                     text(&row["server"]),
-                    text(&row["address"]),
-                    sets_text(&row["sets"])
+                    text(&row["address"])
                 ));
             }
         }
