@@ -7,7 +7,7 @@
 //! adapters   source · knot · authority files, sockets, servers
 //! engine     zone                      one worker per zone: refresh, plan, apply, report
 //! protocol   dns                       messages, TSIG, transfers: bytes, no sockets
-//! core       model view ownership plan spec   pure: no I/O, no clock
+//! core       model view ownership plan spec split   pure: no I/O, no clock
 //! ```
 
 pub mod authority;
@@ -20,5 +20,6 @@ pub mod ownership;
 pub mod plan;
 pub mod source;
 pub mod spec;
+pub mod split;
 pub mod view;
 pub mod zone;

@@ -10,6 +10,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("ownership", 0),
     ("plan", 0),
     ("spec", 0),
+    ("split", 0),
     ("dns", 1),
     // The engine drives the transport through its own types, so the transport stands below it.
     ("knot", 2),
