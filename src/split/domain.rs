@@ -60,6 +60,7 @@ impl<'de> Deserialize<'de> for RoutedDomain {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -110,6 +110,7 @@ impl<'de> Deserialize<'de> for DnsServer {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -230,6 +230,7 @@ pub struct Proxmox {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::Nss;
 
