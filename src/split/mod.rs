@@ -2,12 +2,12 @@
 //!
 //! [`facts`] is what was seen on one host.
 
-mod domain;
 pub mod facts;
+mod routed;
 mod server;
 mod version;
 
-pub use domain::RoutedDomain;
 pub use facts::HostFacts;
+pub use routed::RoutedDomain;
 pub use server::DnsServer;
 pub use version::SystemdVersion;
