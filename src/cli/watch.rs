@@ -17,7 +17,7 @@ use super::{records, render, site};
 use crate::metrics::{self, Health, Snapshot};
 use crate::model::{Claims, Name, SourceHealth};
 use crate::source::{Config, Input, Loaded, ServerSettings, ZoneSettings, fingerprint};
-use crate::zone::{EngineOptions, Outcome, Role, ZoneStatus, worker};
+use crate::zone::{DhcidBoard, EngineOptions, Outcome, Role, ZoneStatus, worker};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -120,6 +120,8 @@ pub struct Resident {
     /// Contents of the key files.
     keys: Vec<Option<Vec<u8>>>,
     losing: Losing,
+    /// What the zones tell each other of names that DHCP servers hold.
+    dhcid: Arc<DhcidBoard>,
     /// The metrics file as it was written last, its times aside.
     written: Option<(Instant, Snapshot)>,
 }
@@ -136,6 +138,7 @@ impl Resident {
             claims: HashMap::new(),
             keys: Vec::new(),
             losing: Losing::default(),
+            dhcid: Arc::default(),
             written: None,
         }
     }
@@ -204,14 +207,16 @@ impl Resident {
     fn start_workers(&mut self, only: Option<&[Name]>) {
         let options =
             EngineOptions { role: Role::Resident, release: self.args.release.clone(), ..EngineOptions::default() };
-        for seat in site::seats(&self.config, &options) {
-            let Ok(mut seat) = seat else { continue };
+        let mut seats: Vec<site::Seat> = site::seats(&self.config, &options).into_iter().flatten().collect();
+        seats.retain(|seat| only.is_none_or(|only| only.contains(seat.engine.zone())));
+        // All are at the board before the first of them plans.
+        for seat in &mut seats {
+            seat.engine.join(&self.dhcid);
+        }
+        for mut seat in seats {
             let zone = seat.engine.zone().clone();
             if let Some(hash) = &seat.settings.release {
                 seat.engine.release(Some(hash.clone()));
-            }
-            if only.is_some_and(|only| !only.contains(&zone)) {
-                continue;
             }
             // Until the files were read nobody may conclude anything from their absence.
             let unread = Claims {

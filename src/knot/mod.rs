@@ -4,6 +4,7 @@
 //! read-back all use one session: another address may be another server with another copy of the zone.
 
 mod error;
+mod gate;
 mod message;
 mod seal;
 mod soa;

@@ -1,7 +1,7 @@
 //! The transport against peers that follow a script: what a real server cannot be asked to do.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -263,4 +263,47 @@ async fn a_transfer_that_stops_or_stalls_is_thrown_away() {
         let error = session.transfer(&n("internal"), None).await.unwrap_err();
         assert_eq!(error.reason(), "TransferIncomplete", "{error}");
     }
+}
+
+/// A server that is slow with one zone (a secondary of it is silent, `knot.md` fact 4) goes on with the others, and so do
+/// we: the window is shared.
+#[tokio::test]
+async fn a_zone_that_is_not_answered_does_not_hold_up_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = server(listener.local_addr().unwrap(), quick());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        while let Some(request) = read(&mut stream).await {
+            if Message::parse(&request).unwrap().questions[0].name == n("quick.internal") {
+                write(&mut stream, &answer(&request, 0)).await;
+            }
+        }
+    });
+    let session = server.session(0).unwrap();
+    let slow = tokio::spawn({
+        let session = Arc::clone(&session);
+        async move {
+            let (reply, _inbox) = mpsc::channel(2 * WINDOW);
+            for tag in 0..2 * WINDOW as u64 {
+                session.updates().submit(&n("internal"), update(), tag, &reply).await.unwrap();
+            }
+        }
+    });
+    // Until the slow zone has all that it can get.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (reply, mut inbox) = mpsc::channel(WINDOW);
+    let message = || {
+        let mut message = Message::parse(&update()).unwrap();
+        message.questions[0].name = n("quick.internal");
+        message.encode()
+    };
+    let since = Instant::now();
+    for tag in 0..50 {
+        session.updates().submit(&n("quick.internal"), message(), tag, &reply).await.unwrap();
+        assert_eq!(outcome(&mut inbox).await.result, UpdateResult::Applied);
+    }
+    // Sooner than the first deadline of the slow one could free anything.
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+    assert!(!slow.is_finished());
 }

@@ -13,12 +13,13 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::error::{Exchange, Place, ServerError};
+use super::gate::{Gate, Slot};
 use super::seal::Opened;
 use super::stream::{self, Deframer};
 use super::{Settings, random_id};
 use crate::model::Name;
 
-/// Messages in flight on one connection. Knot duplicates the connection's descriptor for every queued message and leaves
+/// Messages in flight on one connection, of all zones together (`gate` shares them out). Knot duplicates the connection's descriptor for every queued message and leaves
 /// messages unanswered when it runs out of them, so more is not faster but worse.
 pub const WINDOW: usize = 64;
 
@@ -66,22 +67,25 @@ struct Job {
     message: Vec<u8>,
     tag: u64,
     reply: mpsc::Sender<Answered>,
+    slot: Slot,
 }
 
 /// The UPDATE channel of one server address; clones share the connection, which is opened when first needed.
 #[derive(Debug, Clone)]
 pub struct Updates {
     queue: mpsc::Sender<Job>,
+    gate: Arc<Gate>,
 }
 
 impl Updates {
     pub(crate) fn start(settings: Arc<Settings>, server: std::net::SocketAddr) -> Updates {
         let (queue, jobs) = mpsc::channel(WINDOW);
         tokio::spawn(run(settings, server, jobs));
-        Updates { queue }
+        Updates { queue, gate: Arc::default() }
     }
 
-    /// Sends an unsigned UPDATE message for `zone`; its id is chosen here. Waits while the window is full. The outcome
+    /// Sends an unsigned UPDATE message for `zone`; its id is chosen here. Waits while the window is full, or
+    /// while this zone has its share of it: messages of other zones find a slot at any time. The outcome
     /// comes on `reply` under `tag`; keep its capacity at least as large as the number of messages that are out, since
     /// an outcome that finds it full is dropped.
     ///
@@ -94,7 +98,8 @@ impl Updates {
         tag: u64,
         reply: &mpsc::Sender<Answered>,
     ) -> Result<(), Vec<u8>> {
-        let job = Job { zone: zone.clone(), message, tag, reply: reply.clone() };
+        let slot = self.gate.enter(zone).await;
+        let job = Job { zone: zone.clone(), message, tag, reply: reply.clone(), slot };
         self.queue.send(job).await.map_err(|lost| lost.0.message)
     }
 }
@@ -137,6 +142,8 @@ struct Flight {
     bytes: usize,
     /// Octets of the connection's stream before this message.
     offset: u64,
+    /// Held until it is over.
+    _slot: Slot,
 }
 
 /// One connection with what is in flight on it.
@@ -197,8 +204,8 @@ impl<'a> Line<'a> {
             finish(&job.reply, job.tag, UpdateResult::NotSent(error), sent, bytes);
             return;
         }
-        let flight =
-            Flight { zone: job.zone, tag: job.tag, reply: job.reply, pending, sent, bytes, offset: self.queued };
+        let (zone, tag, reply, offset) = (job.zone, job.tag, job.reply, self.queued);
+        let flight = Flight { zone, tag, reply, pending, sent, bytes, offset, _slot: job.slot };
         self.queued += bytes as u64;
         self.flights.insert(id, flight);
     }
@@ -214,7 +221,7 @@ impl<'a> Line<'a> {
             }
             let limit = self.settings.timeouts.update;
             let next_deadline = self.flights.values().map(|flight| flight.sent + limit).min();
-            let room = open && self.flights.len() < WINDOW && self.out.len() - self.out_done < WRITE_AHEAD;
+            let room = open && self.out.len() - self.out_done < WRITE_AHEAD;
             // Every branch is cancel-safe: a read or write that lost the race has moved nothing.
             tokio::select! {
                 read = reader.read_buf(input.buffer(4096)) => match read {

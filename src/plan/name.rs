@@ -34,6 +34,10 @@ pub(super) struct NamePlan {
     /// Something here depends on the state of an object that claims nothing at this name.
     pub watch: bool,
     pub counts: Counts,
+    /// A DHCP server holds the name.
+    pub has_dhcid: bool,
+    /// It holds a PTR set that is not ours.
+    pub has_foreign_ptr: bool,
 }
 
 impl NamePlan {
@@ -59,6 +63,8 @@ pub(super) fn plan_node(ctx: &Ctx<'_>, name: &Name, node: Option<Node<'_>>) -> N
     let facts = ctx.classes.facts_of(name, node);
     let mut plan = NamePlan::default();
     ctx.classes.count_name(&facts, &mut plan.counts);
+    plan.has_dhcid = facts.set(RrType::DHCID).is_some();
+    plan.has_foreign_ptr = facts.set(RrType::PTR).is_some() && facts.own_of(RrType::PTR).next().is_none();
     let claims = ctx.claims.sets.get(name);
     if claims.is_none() && facts.own.is_empty() {
         return plan;

@@ -1,14 +1,14 @@
 //! Plans a zone, and plans again only what changed.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use super::brake::{self, BrakeState};
 use super::chain;
 use super::name::{Ctx, NamePlan, plan_name, plan_node};
 use super::{Change, Plan, Refusal};
-use crate::model::{Claims, Name, RrType, SourceHealth};
+use crate::model::{Claims, Name, RrType, SourceHealth, rdata};
 use crate::ownership::{Classifier, Counts, Marker, MarkerText, SignIndex, ZoneRules};
 use crate::view::{Node, View};
 
@@ -39,6 +39,8 @@ pub struct Dirty {
     pub claims: Vec<Name>,
     /// The state of some object, the health of the source or `prune` changed.
     pub objects: bool,
+    /// Names outside the zone to which a DHCID came, or from which it went.
+    pub targets: Vec<Name>,
 }
 
 /// Keeps what it learned of one zone; the cost of planning again follows the changes.
@@ -51,13 +53,20 @@ pub struct Planner {
     /// names ever share one, a count is off until the next full plan, and nothing else.
     counted: HashMap<u64, Tally>,
     total: [usize; CLASSES.len()],
+    /// PTR sets that are not ours: whose they are depends on their targets, too.
+    foreign_ptrs: usize,
     /// Names of claims that shape the tree: DNAME, and NS below the apex.
     tops: BTreeSet<Name>,
 }
 
 /// Class words by place in a [`Tally`]; the first are ours.
 const CLASSES: [&str; 7] = ["ours", "knotwork", "externalDns", "nix", "dhcp", "infrastructure", "unmarked"];
-type Tally = [u8; CLASSES.len()];
+/// Behind the classes stand the flags of the name.
+type Tally = [u8; CLASSES.len() + 1];
+/// The name holds a DHCID.
+const HAS_DHCID: u8 = 1;
+/// The name holds a PTR set that is not ours.
+const HAS_FOREIGN_PTR: u8 = 2;
 
 /// Plans a whole zone.
 pub fn plan_zone(rules: &ZoneRules, claims: &Claims, view: &View, options: &PlanOptions<'_>) -> Plan {
@@ -75,6 +84,7 @@ impl Planner {
             named: BTreeMap::new(),
             counted: HashMap::new(),
             total: [0; CLASSES.len()],
+            foreign_ptrs: 0,
             tops: BTreeSet::new(),
         }
     }
@@ -95,6 +105,7 @@ impl Planner {
         self.named.clear();
         self.counted.clear();
         self.total = [0; CLASSES.len()];
+        self.foreign_ptrs = 0;
         self.tops = claims.sets.keys().filter(|name| is_top(&self.rules, claims, name)).cloned().collect();
         // Borrowed by the context while results are stored.
         let (rules, signs) = (self.rules.clone(), std::mem::take(&mut self.signs));
@@ -152,6 +163,32 @@ impl Planner {
         if dirty.objects {
             todo.extend(self.named.keys().cloned());
         }
+        let mut targets: HashSet<Name> = dirty.targets.iter().cloned().collect();
+        self.plan_names(claims, view, options, todo, &mut targets);
+        if !targets.is_empty() && self.foreign_ptrs > 0 {
+            // Who points at a name is written nowhere; a walk over the zone is the price of a lease that comes or goes,
+            // where there are such PTRs at all.
+            let points = |node: &Node<'_>| {
+                node.set(RrType::PTR).is_some_and(|set| {
+                    set.values()
+                        .flat_map(|value| rdata::names_in(RrType::PTR, value))
+                        .any(|name| targets.contains(&name))
+                })
+            };
+            let pointing = view.nodes().filter(points).map(|node| node.name()).collect();
+            self.plan_names(claims, view, options, pointing, &mut HashSet::new());
+        }
+    }
+
+    /// Plans these names, and notes where a DHCID came or went.
+    fn plan_names(
+        &mut self,
+        claims: &Claims,
+        view: &View,
+        options: &PlanOptions<'_>,
+        names: BTreeSet<Name>,
+        moved: &mut HashSet<Name>,
+    ) {
         let ctx = Ctx {
             rules: &self.rules,
             claims,
@@ -159,9 +196,11 @@ impl Planner {
             classes: Classifier::with_index(&self.rules, view, &self.signs).dhcid_names(options.dhcid_names),
         };
         let plans: Vec<(Name, NamePlan)> =
-            todo.into_iter().map(|name| (name.clone(), plan_name(&ctx, &name))).collect();
+            names.into_iter().map(|name| (name.clone(), plan_name(&ctx, &name))).collect();
         for (name, plan) in plans {
-            self.put(name, plan);
+            if self.put(name.clone(), plan) {
+                moved.insert(name);
+            }
         }
     }
 
@@ -178,21 +217,28 @@ impl Planner {
         }
     }
 
-    fn put(&mut self, name: Name, mut plan: NamePlan) {
+    /// Keeps the plan of a name; tells whether a DHCID came there or went.
+    fn put(&mut self, name: Name, mut plan: NamePlan) -> bool {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         let key = hasher.finish();
-        let tally = tally(&std::mem::take(&mut plan.counts));
+        let mut tally = tally(&std::mem::take(&mut plan.counts));
+        tally[CLASSES.len()] =
+            if plan.has_dhcid { HAS_DHCID } else { 0 } | if plan.has_foreign_ptr { HAS_FOREIGN_PTR } else { 0 };
         let old = if tally == Tally::default() { self.counted.remove(&key) } else { self.counted.insert(key, tally) };
         let old = old.unwrap_or_default();
         for (total, (new, old)) in self.total.iter_mut().zip(tally.iter().zip(old)) {
             *total = *total + usize::from(*new) - usize::from(old);
         }
+        let (new, old) = (tally[CLASSES.len()], old[CLASSES.len()]);
+        let ptrs = |flags: u8| usize::from(flags & HAS_FOREIGN_PTR != 0);
+        self.foreign_ptrs = self.foreign_ptrs + ptrs(new) - ptrs(old);
         if plan.is_quiet() {
             self.named.remove(&name);
         } else {
             self.named.insert(name, plan);
         }
+        (new ^ old) & HAS_DHCID != 0
     }
 
     /// Sets of ours in the view as last planned.

@@ -12,7 +12,7 @@ use super::pieces::{Piece, Pieces, State};
 use super::report::{ChangeOutcome, Outcome, Report};
 use super::run::{Run, STALE};
 use crate::dns::update;
-use crate::plan::{self, Change, Plan};
+use crate::plan::{self, Change, Edit, Plan};
 
 /// Tells which changes shall wait, for instance because they failed a moment ago.
 pub type Skip<'a> = &'a (dyn Fn(&Change) -> bool + Sync);
@@ -129,12 +129,13 @@ impl Engine {
             return (None, Some(error));
         }
         let Some(view) = self.view() else { return (None, None) };
+        let again = readded(pieces);
         for piece in &mut pieces.all {
             let unknown = piece.state == State::Ready && piece.lost > 0;
-            if piece.state != State::Applied && !(unknown && check::satisfied(view, &piece.edits)) {
+            if piece.state != State::Applied && !(unknown && check::satisfied(view, &piece.edits, &again)) {
                 continue;
             }
-            piece.state = if check::satisfied(view, &piece.edits) {
+            piece.state = if check::satisfied(view, &piece.edits, &again) {
                 State::Ended(Outcome::Done, "Programmed", String::new())
             } else {
                 let words = "the server accepted it, but the zone read back afterwards does not show it: another writer \
@@ -144,6 +145,12 @@ impl Engine {
         }
         (Some(view.serial()), None)
     }
+}
+
+/// What later steps of the same run added after a step before them had removed it: the halves of a DNAME whose TTL changes.
+fn readded(pieces: &Pieces) -> Vec<Edit> {
+    let later = pieces.all.iter().filter(|piece| piece.after.is_some() && piece.state == State::Applied);
+    later.flat_map(|piece| &piece.edits).filter(|edit| matches!(edit, Edit::Add(..))).cloned().collect()
 }
 
 /// The units of a plan that are to be sent.

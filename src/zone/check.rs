@@ -21,12 +21,14 @@ pub fn holds(view: &View, guard: &Guard) -> bool {
 }
 
 /// Whether the copy shows what these edits wished: all added records with their TTL, none of the removed ones.
-/// A record that is removed and added again (a TTL change) counts as added.
-pub fn satisfied(view: &View, edits: &[Edit]) -> bool {
+/// A record that is removed and added again (a TTL change) counts as added, also by one of `later`, the additions of
+/// messages that followed.
+pub fn satisfied(view: &View, edits: &[Edit], later: &[Edit]) -> bool {
     // Each set is fetched once: a unit may hold thousands of edits of one set.
     let mut live: HashMap<(&Name, RrType), Live> = HashMap::new();
     let added: HashSet<(&Name, RrType, Cow<'_, [u8]>)> = edits
         .iter()
+        .chain(later)
         .filter_map(|edit| match edit {
             Edit::Add(name, rtype, _, value) => Some((name, *rtype, rdata::canonical(*rtype, value))),
             Edit::Remove(..) => None,
@@ -119,8 +121,10 @@ mod tests {
         let view = view();
         let add = |ttl| Edit::Add(n("a.internal"), RrType::A, ttl, [10, 0, 0, 1].into());
         let remove = |last: u8| Edit::Remove(n("a.internal"), RrType::A, [10, 0, 0, last].into());
-        assert!(satisfied(&view, &[add(300)]) && !satisfied(&view, &[add(60)]));
-        assert!(satisfied(&view, &[remove(1), add(300)]));
-        assert!(!satisfied(&view, &[remove(1)]) && satisfied(&view, &[remove(3)]));
+        assert!(satisfied(&view, &[add(300)], &[]) && !satisfied(&view, &[add(60)], &[]));
+        assert!(satisfied(&view, &[remove(1), add(300)], &[]));
+        assert!(!satisfied(&view, &[remove(1)], &[]) && satisfied(&view, &[remove(3)], &[]));
+        assert!(satisfied(&view, &[remove(1)], &[add(300)]), "a later message brought it back");
+        assert!(!satisfied(&view, &[remove(1)], &[Edit::Add(n("b.internal"), RrType::A, 300, [10, 0, 0, 1].into())]));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::EngineError;
+use super::dhcid::{DhcidBoard, Learned, Member};
 use super::fence::{Keeper, Role};
 use super::planning::{DhcidNames, Planning};
 use crate::dns::serial_newer;
@@ -66,6 +67,7 @@ pub struct Engine {
     pub(super) keeper: Keeper,
     pub(super) planning: Planning,
     dhcid_names: Option<DhcidNames>,
+    board: Option<Member>,
     full_at: Instant,
     full_due: bool,
     seen_at: Option<Instant>,
@@ -88,6 +90,7 @@ impl Engine {
             keeper: Keeper::new(&rules, options.role),
             planning: Planning::new(rules.clone(), options.brake_window),
             dhcid_names: None,
+            board: None,
             view: None,
             full_at: Instant::now(),
             full_due: true,
@@ -230,6 +233,9 @@ impl Engine {
                 match view.apply(&diffs) {
                     Ok(names) => {
                         self.planning.names(&names);
+                        if let Some(board) = &self.board {
+                            board.read_names(view, &names);
+                        }
                         Ok(Refreshed::Changed(names))
                     }
                     Err(error) => {
@@ -259,6 +265,9 @@ impl Engine {
         if self.view.as_ref().is_some_and(same) {
             return Refreshed::Current;
         }
+        if let Some(board) = &self.board {
+            board.read_all(&view);
+        }
         self.view = Some(view);
         self.planning.replaced();
         Refreshed::New { reset }
@@ -269,9 +278,37 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NoView`].
     pub fn plan(&mut self) -> Result<Plan, EngineError> {
+        self.take_dhcid_news();
         let Some(view) = &self.view else { return Err(EngineError::NoView { zone: self.rules.zone.clone() }) };
-        let options = &self.options;
-        Ok(self.planning.plan(view, options.release.as_deref(), options.one_tenant, self.dhcid_names.as_ref()))
+        let (options, board, given) = (&self.options, &self.board, &self.dhcid_names);
+        let known = |name: &Name| {
+            given.as_ref().is_some_and(|given| given(name)) || board.as_ref().is_some_and(|board| board.holds(name))
+        };
+        Ok(self.planning.plan(view, options.release.as_deref(), options.one_tenant, &known))
+    }
+
+    /// Shares what it sees of DHCIDs with the engines of other zones, and follows what they see.
+    pub fn join(&mut self, board: &Arc<DhcidBoard>) {
+        let member = board.join(&self.rules.zone);
+        if let Some(view) = &self.view {
+            member.read_all(view);
+        }
+        self.board = Some(member);
+    }
+
+    /// Takes in what other zones told of DHCIDs; tells whether a new plan may differ for it.
+    pub(super) fn take_dhcid_news(&mut self) -> bool {
+        match self.board.as_mut().map(Member::learn) {
+            None => false,
+            Some(Learned::Names(names)) => {
+                self.planning.targets(&names);
+                !names.is_empty()
+            }
+            Some(Learned::Everything) => {
+                self.planning.replaced();
+                true
+            }
+        }
     }
 
     /// Lets the planner ask whether a name outside the zone holds a DHCID: a PTR that points at one is its DHCP server's.

@@ -50,7 +50,7 @@ pub(super) struct Piece {
 
 impl Piece {
     /// The type that it is about: the first edit that is no marker, else TXT.
-    fn kind(&self) -> RrType {
+    pub fn kind(&self) -> RrType {
         let of = |edit: &Edit| match edit {
             Edit::Add(_, rtype, _, _) | Edit::Remove(_, rtype, _) => *rtype,
         };

@@ -62,6 +62,14 @@ impl Planning {
         self.moved = true;
     }
 
+    /// A DHCID came to these names of other zones, or went.
+    pub fn targets(&mut self, names: &[Name]) {
+        if !self.all {
+            self.dirty.targets.extend_from_slice(names);
+        }
+        self.moved |= !names.is_empty();
+    }
+
     /// The view is another one.
     pub fn replaced(&mut self) {
         (self.all, self.moved) = (true, true);
@@ -74,20 +82,11 @@ impl Planning {
         view: &View,
         release: Option<&str>,
         one_tenant: bool,
-        dhcid_names: Option<&DhcidNames>,
+        dhcid_names: &dyn Fn(&Name) -> bool,
     ) -> Plan {
         let (recent, owned) = self.window.used(Instant::now());
         (self.brake.recent, self.brake.owned_at_start) = (recent, owned);
-        let nowhere = |_: &Name| false;
-        let options = PlanOptions {
-            brake: Some(&self.brake),
-            release,
-            one_tenant,
-            dhcid_names: match dhcid_names {
-                Some(known) => known.as_ref(),
-                None => &nowhere,
-            },
-        };
+        let options = PlanOptions { brake: Some(&self.brake), release, one_tenant, dhcid_names };
         if std::mem::take(&mut self.all) {
             self.planner.full(&self.claims, view, &options);
         } else if self.moved {

@@ -10,10 +10,12 @@ use super::engine::Engine;
 use super::fence::Swap;
 use super::knobs::{Knobs, Pause};
 use super::pieces::{Batch, CARRIER_FILL, FILL, Piece, Pieces};
+use super::probe::Culprit;
 use super::report::Outcome;
 use super::{EngineError, safety};
 use crate::dns::update;
 use crate::knot::{Answered, ServerError, Session, UpdateResult, WINDOW};
+use crate::model::RrType;
 
 /// A view of this age is read again before anything is sent from it: the process may have been stopped meanwhile.
 pub(super) const STALE: Duration = Duration::from_secs(10);
@@ -103,6 +105,8 @@ pub(super) struct Run<'e> {
     sent: u64,
     bytes: u64,
     pub last_refusal: Option<ServerError>,
+    /// What the server was found to refuse, by the type of the units.
+    pub culprits: HashMap<RrType, Culprit>,
     knobs: Knobs,
 }
 
@@ -133,6 +137,7 @@ impl<'e> Run<'e> {
             sent: 0,
             bytes: 0,
             last_refusal: None,
+            culprits: HashMap::new(),
             knobs: Knobs::from_env(),
         }
     }
@@ -230,6 +235,17 @@ impl<'e> Run<'e> {
             self.knobs.pause(Pause::AfterFirst).await;
         }
         Ok(())
+    }
+
+    /// Sends a message that changes nothing, while nothing is in flight, and waits for its answer.
+    pub async fn ask(&mut self, message: Vec<u8>) -> Option<UpdateResult> {
+        let (zone, tag, reply) = (self.engine.zone().clone(), self.next_tag, self.answers.0.clone());
+        self.next_tag += 1;
+        self.session.updates().submit(&zone, message, tag, &reply).await.ok()?;
+        let answered = tokio::time::timeout(self.engine.patience(), self.answers.1.recv()).await.ok()??;
+        self.sent += 1;
+        self.bytes += answered.bytes as u64;
+        (answered.tag == tag).then_some(answered.result)
     }
 
     /// Sends one message; with no pieces it is the raise alone.

@@ -73,7 +73,7 @@ impl Run<'_> {
                 }
                 // Nothing works at all: that is about the server or the zone, not about a record.
                 Trouble::Failure(error) if !self.pieces.any_accepted() => return Err(EngineError::Server(error)),
-                Trouble::Failure(error) | Trouble::Refused(error) => self.refused(batch, error)?,
+                Trouble::Failure(error) | Trouble::Refused(error) => self.refused(batch, error).await?,
             }
         }
         Ok(())
@@ -214,7 +214,7 @@ impl Run<'_> {
             if !matches!(piece.state, State::Ready | State::Blocked) {
                 continue;
             }
-            if check::satisfied(view, &piece.edits) {
+            if check::satisfied(view, &piece.edits, &[]) {
                 self.pieces.applied(index);
             } else if let Some(guard) = piece.guards.iter().find(|guard| !check::holds(view, guard)) {
                 let words = format!(
@@ -243,17 +243,18 @@ impl Run<'_> {
         self.pieces.requeue(again.into_iter());
     }
 
-    fn refused(&mut self, batch: Batch, error: ServerError) -> Result<(), EngineError> {
+    async fn refused(&mut self, batch: Batch, error: ServerError) -> Result<(), EngineError> {
         if batch.pieces.is_empty() {
             return Err(EngineError::Server(error));
         }
         if let Some(only) = self.pieces.split(batch) {
+            let found = self.culprit(only).await;
             let words = match &error {
                 ServerError::NotAuthorised { .. } => {
                     let piece = &self.pieces.all[only];
-                    format!("the server's ACL does not allow to change {}: {error}", piece.describe())
+                    format!("the server's ACL does not allow to change {}{found}: {error}", piece.describe())
                 }
-                error => error.to_string(),
+                error => format!("{error}{found}"),
             };
             self.pieces.refuse(only, error.reason(), words);
         }

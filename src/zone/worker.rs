@@ -190,6 +190,7 @@ impl Worker {
     /// Refresh, plan, apply. Tells whether anything moved.
     async fn work(&mut self) -> Result<bool, EngineError> {
         let mut moved = self.refresh().await?;
+        self.dirty |= self.engine.take_dhcid_news();
         let resident = !self.engine.rules().observe;
         let now = Instant::now();
         let retry_due = self.retries.values().any(|retry| retry.at <= now);

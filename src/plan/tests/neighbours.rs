@@ -188,3 +188,33 @@ fn markers_of_an_old_owner_id_and_of_external_dns_are_replaced() {
     assert!(world.marker_texts("lab")[0].contains("owner=home"));
     assert!(world.view.at(&full("k8s.a-web")).is_empty());
 }
+
+/// A PTR that points at a DHCP server's host is that server's, from the moment on that the DHCID appears until it goes.
+#[test]
+fn a_ptr_is_planned_again_when_a_dhcid_comes_to_its_target() {
+    let mut world = World::new().there("p PTR lease").there("q PTR far.example.").claim("p", "p PTR lease");
+    let known = std::cell::RefCell::new(false);
+    let outside = |_: &Name| *known.borrow();
+    let options = PlanOptions { dhcid_names: &outside, ..PlanOptions::default() };
+    let mut planner = Planner::new(world.rules.clone());
+    planner.full(&world.claims, &world.view, &options);
+    let mut state = |world: &World, dirty: Dirty| {
+        planner.replan(&world.claims, &world.view, &dirty, &options);
+        let plan = planner.plan(&world.claims, &world.view, &options);
+        (lines(&plan), plan.skipped.get("dhcp").copied().unwrap_or(0))
+    };
+    let zone = |name: &str| Dirty { zone: vec![full(name)], ..Dirty::default() };
+    let free = (vec!["adopt p PTR".to_owned()], 0);
+    assert_eq!(state(&world, Dirty::default()), free);
+    // In the zone itself: the DHCID counts, and the PTR.
+    world.put("lease DHCID x");
+    assert_eq!(state(&world, zone("lease")), (vec!["! p PTR OwnedByOther dhcp".to_owned()], 2));
+    world.cut("lease DHCID");
+    assert_eq!(state(&world, zone("lease")), free);
+    // In another zone.
+    *known.borrow_mut() = true;
+    let target = || Dirty { targets: vec![n("far.example")], ..Dirty::default() };
+    assert_eq!(state(&world, target()), (free.0.clone(), 1));
+    *known.borrow_mut() = false;
+    assert_eq!(state(&world, target()), free);
+}

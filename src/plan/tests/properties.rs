@@ -75,6 +75,7 @@ const FOREIGN: &[&str] = &[
     "_knotwork.a TXT note",
     "b A 10.0.1.1",
     "b MX 10 a.internal.",
+    "b PTR lease",
     "b DNAME a",
     "x.a NS elsewhere",
     "x.a A 10.9.0.2",
@@ -294,7 +295,7 @@ fn difference(before: &World, after: &World) -> Dirty {
     let objects = before.claims.objects != after.claims.objects
         || before.claims.prune != after.claims.prune
         || before.claims.health != after.claims.health;
-    Dirty { zone: names, claims, objects }
+    Dirty { zone: names, claims, objects, targets: Vec::new() }
 }
 
 fn same_plan(a: &Plan, b: &Plan) {
