@@ -3,6 +3,11 @@
 
 mod support;
 
+/// Twenty times as many in `./test full`.
+fn cases(usual: u32) -> u32 {
+    if support::parts::tier() == support::parts::Tier::Full { usual * 20 } else { usual }
+}
+
 #[path = "rdata/laws.rs"]
 mod laws;
 #[path = "rdata/others.rs"]

@@ -10,7 +10,7 @@ fn some_type() -> impl Strategy<Value = RrType> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::cases(2000), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Text of a well-formed value reads back as its canonical form, byte for byte, and so does the generic form.
     #[test]

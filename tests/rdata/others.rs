@@ -60,7 +60,7 @@ fn hickory_writes(data: &RData) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::cases(600), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// hickory reads our wire form, and its wire form is ours.
     #[test]

@@ -165,7 +165,7 @@ fn config(dir: &str, port: u16, setup: &Setup) -> String {
     let _ = write!(
         text,
         "acl:\n{acl}template:\n  - id: default\n    storage: \"{dir}/zones\"\n    file: \"%s.zone\"\n    zonefile-load: whole\n    \
-         zonefile-sync: 300\n    journal-content: changes\n    journal-max-depth: 10000\n    journal-max-usage: 1G\n    \
+         zonefile-sync: 300\n    journal-content: changes\n    journal-max-depth: 1000000\n    journal-max-usage: 1G\n    \
          acl: [ {ids} ]\n{}zone:\n",
         setup.template
     );

@@ -326,8 +326,13 @@ fn run(events: &[Event]) -> World {
     world
 }
 
+/// Twenty times as many in `./test full`.
+fn cases(usual: u32) -> u32 {
+    if std::env::var("KNOTWORK_TIER").as_deref() == Ok("full") { usual * 20 } else { usual }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// However the world came to be, whatever part of plans was sent and whoever meddled: no neighbour is harmed, deletes
     /// have provenance, planning again by names equals planning anew, and at the end plans lead to an empty one.
