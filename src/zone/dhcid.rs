@@ -213,7 +213,7 @@ mod tests {
 
         forward.read_names(&view(&["lease.internal", "other.internal"]), &[lease.clone(), other.clone()]);
         assert_eq!(reverse.learn(), Learned::Names(vec![other.clone()]), "only what changed");
-        forward.read_names(&view(&["other.internal"]), &[lease.clone()]);
+        forward.read_names(&view(&["other.internal"]), std::slice::from_ref(&lease));
         assert_eq!(reverse.learn(), Learned::Names(vec![lease.clone()]));
         assert!(!reverse.holds(&lease) && reverse.holds(&other));
         assert_eq!(reverse.learn(), Learned::Names(vec![]));
