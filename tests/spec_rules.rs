@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "spec/crds.rs"]
+mod crds;
+
+use crds::{field, sample, schema_of};
 use knotwork::model::Name;
 use knotwork::spec::schema::mismatches;
 use knotwork::spec::{Lowered, RecordStatus, Rights, StaticDnsRecord, ZoneEntry, Zones, crd, lower};
@@ -28,34 +32,11 @@ fn code(spec: &str) -> Result<(), String> {
 }
 
 fn schema() -> Value {
-    let mut schema = crd::crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
-    patterns_as_rules(&mut schema);
-    schema
-}
-
-/// `pattern` is left to the API server; here a rule says the same.
-fn patterns_as_rules(schema: &mut Value) {
-    match schema {
-        Value::Object(map) => {
-            map.values_mut().for_each(patterns_as_rules);
-            let Some(Value::String(pattern)) = map.get("pattern").cloned() else { return };
-            let rule = format!("self.matches({})", Value::from(pattern));
-            let rules = map.entry("x-kubernetes-validations").or_insert(json!([])).as_array_mut().unwrap();
-            rules.push(json!({"rule": rule, "message": "pattern"}));
-        }
-        Value::Array(items) => items.iter_mut().for_each(patterns_as_rules),
-        _ => {}
-    }
-}
-
-/// A field without its indices: lists and their items count as one place.
-fn field(path: &str) -> String {
-    path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect()
+    schema_of(&crd::crd())
 }
 
 fn samples() -> Vec<(&'static str, &'static str)> {
-    let lines = include_str!("spec/samples.txt").lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| line.split_once('\t').unwrap()).collect()
+    crds::samples(include_str!("spec/samples.txt"))
 }
 
 #[test]
@@ -114,84 +95,10 @@ fn rules_name_the_field_that_the_code_names() {
     }
 }
 
-/// What the API server wants of a schema: structural, no forbidden keywords, bounds wherever a rule looks.
 #[test]
-fn the_schema_is_structural() {
-    const KNOWN: &[&str] = &[
-        "type",
-        "format",
-        "description",
-        "properties",
-        "required",
-        "items",
-        "enum",
-        "minimum",
-        "maximum",
-        "minLength",
-        "maxLength",
-        "minItems",
-        "maxItems",
-        "pattern",
-        "default",
-        "x-kubernetes-validations",
-        "x-kubernetes-list-type",
-        "x-kubernetes-list-map-keys",
-    ];
-    fn walk(schema: &Value, path: &str) {
-        for key in schema.as_object().unwrap().keys() {
-            assert!(KNOWN.contains(&key.as_str()), "{path}: the keyword {key}");
-        }
-        match schema["type"].as_str().unwrap_or_else(|| panic!("{path} has no type")) {
-            "object" if path == ".metadata" => assert_eq!(schema.as_object().unwrap().len(), 1),
-            "object" => {
-                let properties = schema["properties"].as_object().unwrap_or_else(|| panic!("{path} is open"));
-                for key in schema["required"].as_array().into_iter().flatten() {
-                    assert!(properties.contains_key(key.as_str().unwrap()), "{path}: required {key}");
-                }
-                properties.iter().for_each(|(key, inner)| walk(inner, &format!("{path}.{key}")));
-            }
-            "array" => {
-                assert!(schema["maxItems"].is_u64(), "{path} has no bound");
-                assert!(schema["x-kubernetes-list-type"].is_string(), "{path}: set, map or atomic");
-                for key in schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten() {
-                    assert!(schema["items"]["required"].as_array().unwrap().contains(key), "{path}: key {key}");
-                }
-                walk(&schema["items"], &format!("{path}[]"));
-            }
-            "string" => {
-                let bounded = schema["maxLength"].is_u64() || schema["enum"].is_array() || schema["format"].is_string();
-                // The API server's own fields at the top have no bounds of ours.
-                assert!(bounded || matches!(path, ".apiVersion" | ".kind"), "{path} has no bound");
-            }
-            "integer" | "boolean" => {}
-            other => panic!("{path}: {other}"),
-        }
-        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
-            assert!(rule["message"].is_string(), "{path}: {rule}");
-            if let Some(at) = rule["fieldPath"].as_str() {
-                assert!(schema["properties"][&at[1..]].is_object(), "{path}: no field {at}");
-            }
-        }
-    }
-    walk(&crd::crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "");
-}
-
-#[test]
-fn no_rule_costs_too_much() {
-    let compiled = kube_cel::compile_schema(&schema());
-    fn walk(schema: &Value, compiled: &kube_cel::CompiledSchema) {
-        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
-            let warnings = kube_cel::estimate_rule_cost(rule["rule"].as_str().unwrap(), compiled);
-            assert!(warnings.is_empty(), "{warnings:?}");
-        }
-        for inner in schema["properties"].as_object().into_iter().flat_map(|map| map.values()) {
-            walk(inner, compiled);
-        }
-        if schema["items"].is_object() {
-            walk(&schema["items"], compiled);
-        }
-    }
-    walk(&schema(), &compiled);
+fn the_schema_is_structural_and_its_rules_cheap() {
+    crds::assert_structural(&crd::crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "");
+    crds::assert_cheap(&schema());
 }
 
 /// Every key of the types is in the schema, and the other way round: an object with everything goes both ways unchanged.
@@ -206,18 +113,6 @@ fn types_and_schema_have_the_same_fields() {
     let typed: RecordStatus = serde_json::from_value(status.clone()).unwrap();
     assert_eq!(serde_json::to_value(&typed).unwrap(), status);
     assert_eq!(mismatches(&schema["properties"]["status"], &status), []);
-}
-
-/// A value of a schema with every field.
-fn sample(schema: &Value) -> Value {
-    match schema["type"].as_str().unwrap() {
-        "object" => schema["properties"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), sample(v))).collect(),
-        "array" => json!([sample(&schema["items"])]),
-        "string" => schema["enum"].as_array().map_or(json!("x"), |words| words[0].clone()),
-        "integer" => json!(1),
-        "boolean" => json!(true),
-        other => panic!("{other}"),
-    }
 }
 
 /// `UPDATE_CRDS=1 cargo test --test spec_rules` writes the file anew.

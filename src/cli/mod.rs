@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
     log(matches!(&args.command, Command::Apply(apply) if apply.watch));
     let exit = match args.command {
         Command::Crds => {
-            printer.raw(&crate::spec::crd::yaml());
+            printer.raw(&crate::spec::crds());
             Exit::Done
         }
         Command::Completions { shell } => {

@@ -11,10 +11,10 @@ use super::diagnostic::Diagnostic;
 use super::tree::{self, Place, Tree};
 use crate::model::{ObjectId, ObjectState};
 use crate::spec::schema::{mismatches, nearest};
-use crate::spec::{GROUP, KIND, Lowered, Rights, StaticDnsRecord, Text, VERSION, Zones, crd, lower};
+use crate::spec::{GROUP, KIND, Lowered, POLICY_KIND, Rights, StaticDnsRecord, Text, VERSION, Zones, crd, lower};
 
-/// Kinds of our group that other parts of Knotwork read.
-const OTHER_KINDS: &[&str] = &["SplitDNSPolicy", "HostDNS", "DNSZone"];
+/// The kinds of our group; each part of Knotwork reads one and passes over the others.
+const KINDS: &[&str] = &[KIND, POLICY_KIND, "HostDNS", "DNSZone"];
 
 /// Documents longer than this are held against the schema too: only there can a text be longer than the schema allows
 /// without the code noticing.
@@ -72,13 +72,6 @@ pub(super) fn cut(text: &str) -> Vec<Document<'_>> {
     documents
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Head {
-    api_version: Option<Text>,
-    kind: Option<Text>,
-}
-
 /// The reader's limits: one document is small, however many a file has; but a `kind: List` may be as long as a file.
 fn options() -> Options {
     // The budget is there against bombs. Documents are files of the user's own, whose size bounds all but aliases.
@@ -97,7 +90,7 @@ pub(super) fn parse<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, serde
 }
 
 /// Whether nothing is declared: comments, separators, directives.
-fn is_blank(text: &str) -> bool {
+pub(super) fn is_blank(text: &str) -> bool {
     text.lines().all(|line| {
         let bare = line.trim();
         bare.is_empty() || bare.starts_with('#') || bare == "---" || bare == "..." || line.starts_with('%') || {
@@ -107,8 +100,11 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// The schema of manifests: that of the CRD, with the metadata that Kubernetes knows.
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let mut schema = crd::crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take();
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| manifest_schema(crd::crd()));
+
+/// The schema of manifests, made of a CRD.
+pub(super) fn manifest_schema(mut crd: Value) -> Value {
+    let mut schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take();
     let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
     let mut metadata =
         json!({"name": {"type": "string"}, "namespace": {"type": "string"}, "labels": texts, "annotations": texts});
@@ -131,7 +127,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     // A report that is not read.
     schema["properties"]["status"] = json!({});
     schema
-});
+}
 
 /// Reads one document; several results for a `kind: List`.
 pub(super) fn read(file: &str, document: Document<'_>, context: Context<'_>) -> Vec<Read> {
@@ -139,7 +135,8 @@ pub(super) fn read(file: &str, document: Document<'_>, context: Context<'_>) -> 
     if is_blank(text) {
         return vec![Read::Nothing];
     }
-    let reader = Reader { file, text, lines_before, starts: OnceCell::new(), context };
+    let reader = Reader::new(KIND, file, document);
+    let record = |tree: &Tree, line| reader.record(tree, line, context);
     // The common case first: it is an object of ours and right.
     if text.len() <= LONG
         && let Ok(record) = parse::<StaticDnsRecord>(text)
@@ -150,18 +147,9 @@ pub(super) fn read(file: &str, document: Document<'_>, context: Context<'_>) -> 
             return vec![Read::Record { lowered: Box::new(lowered), line: lines_before + 1, faults: Vec::new() }];
         }
     }
-    let head: Head = match parse(text) {
-        Ok(head) => head,
-        Err(error) => return vec![Read::Broken(reader.yaml(&error))],
-    };
-    // Documents of others are looked at no further.
-    let (version, kind) = (head.api_version.as_deref(), head.kind.as_deref());
-    if let Some(read) = reader.foreign(version, kind, (lines_before + 1, 1)) {
-        return vec![read];
-    }
-    match tree::parse(text) {
-        Ok(tree) => reader.judge(&tree, lines_before + 1),
-        Err(error) => vec![Read::Broken(reader.yaml(&error))],
+    match reader.objects(&record) {
+        Ok(reads) => reads,
+        Err(diagnostic) => vec![Read::Broken(diagnostic)],
     }
 }
 
@@ -178,17 +166,62 @@ fn refused(namespace: &str, name: &str, line: usize, faults: Vec<Fault>) -> Read
     Read::Record { lowered: Box::new(lowered), line, faults }
 }
 
-/// One document being read.
-struct Reader<'a> {
+/// What is said of a document, or of an item of a list, without looking into its spec.
+pub(super) enum Head {
+    /// Not for us; a note when that may surprise.
+    Skipped(Option<String>),
+    /// Nobody knows what it declares.
+    Broken(Diagnostic),
+}
+
+impl From<Head> for Read {
+    fn from(head: Head) -> Read {
+        match head {
+            Head::Skipped(note) => Read::Skipped(note),
+            Head::Broken(diagnostic) => Read::Broken(diagnostic),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HeadKeys {
+    api_version: Option<Text>,
+    kind: Option<Text>,
+}
+
+/// One document being read for objects of one kind.
+pub(super) struct Reader<'a> {
+    kind: &'static str,
     file: &'a str,
     text: &'a str,
     lines_before: usize,
     /// Where the lines begin, once somebody asks.
     starts: OnceCell<Vec<usize>>,
-    context: Context<'a>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(kind: &'static str, file: &'a str, document: Document<'a>) -> Reader<'a> {
+        let Document { text, lines_before } = document;
+        Reader { kind, file, text, lines_before, starts: OnceCell::new() }
+    }
+
+    /// Every object of the document, several for a `kind: List`: those of the reader's kind as `read` takes them (with the
+    /// line in the file), the others by their head.
+    ///
+    /// # Errors
+    /// When the document cannot be read at all.
+    pub(super) fn objects<T: From<Head>>(&self, read: &dyn Fn(&Tree, usize) -> T) -> Result<Vec<T>, Diagnostic> {
+        let head: HeadKeys = parse(self.text).map_err(|error| self.yaml(&error))?;
+        // Documents of others are looked at no further.
+        let (version, kind) = (head.api_version.as_deref(), head.kind.as_deref());
+        if let Some(head) = self.foreign(version, kind, (self.lines_before + 1, 1)) {
+            return Ok(vec![head.into()]);
+        }
+        let tree = tree::parse(self.text).map_err(|error| self.yaml(&error))?;
+        Ok(self.judge(&tree, self.lines_before + 1, read))
+    }
+
     fn yaml(&self, error: &serde_saphyr::Error) -> Diagnostic {
         Diagnostic::yaml(self.file, self.text, self.lines_before, error)
     }
@@ -207,14 +240,15 @@ impl Reader<'_> {
         }
     }
 
-    /// What a document is that is not for us, judged by its head; `None` for records of ours and for lists.
-    fn foreign(&self, version: Option<&str>, kind: Option<&str>, (line, column): Place) -> Option<Read> {
+    /// What a document is that is not for us, judged by its head; `None` for objects of our kind and for lists.
+    fn foreign(&self, version: Option<&str>, kind: Option<&str>, (line, column): Place) -> Option<Head> {
+        let own = self.kind;
         let place = (line - self.lines_before, column);
-        let broken = |message: String| Some(Read::Broken(self.at(place, message)));
+        let broken = |message: String| Some(Head::Broken(self.at(place, message)));
         let (Some(version), Some(kind)) = (version, kind) else {
             let lacks = if kind.is_none() { "kind" } else { "apiVersion" };
             return broken(format!(
-                "{lacks} is missing: nobody can tell what this document declares; give apiVersion: {GROUP}/{VERSION} and kind: {KIND}"
+                "{lacks} is missing: nobody can tell what this document declares; give apiVersion: {GROUP}/{VERSION} and kind: {own}"
             ));
         };
         let (group, number) = version.split_once('/').unwrap_or(("", version));
@@ -222,18 +256,20 @@ impl Reader<'_> {
             return None;
         }
         if group != GROUP {
-            if kind == KIND {
-                return broken(format!("the kind {KIND} belongs to {GROUP}/{VERSION}, not to \"{version}\""));
+            if kind == own {
+                return broken(format!("the kind {own} belongs to {GROUP}/{VERSION}, not to \"{version}\""));
             }
-            return Some(Read::Skipped(Some(format!("{}:{line}: {kind} ({version}) is not for Knotwork", self.file))));
+            return Some(Head::Skipped(Some(format!("{}:{line}: {kind} ({version}) is not for Knotwork", self.file))));
         }
-        if OTHER_KINDS.contains(&kind) {
-            return Some(Read::Skipped(Some(format!("{}:{line}: {kind} is not a record; skipped here", self.file))));
+        let things = if own == KIND { "record" } else { "policy" };
+        if kind != own && KINDS.contains(&kind) {
+            return Some(Head::Skipped(Some(format!("{}:{line}: {kind} is not a {things}; skipped here", self.file))));
         }
         let list = kind.strip_suffix("List").unwrap_or(kind);
-        if list != KIND {
-            let hint = nearest(kind, std::iter::once(KIND).chain(OTHER_KINDS.iter().copied()));
-            return broken(format!("unknown kind \"{kind}\" of {GROUP}; records are of kind {KIND}{hint}"));
+        if list != own {
+            let things = if own == KIND { "records" } else { "policies" };
+            let hint = nearest(kind, std::iter::once(own).chain(KINDS.iter().copied()));
+            return broken(format!("unknown kind \"{kind}\" of {GROUP}; {things} are of kind {own}{hint}"));
         }
         if number != VERSION {
             return broken(format!("unknown version \"{number}\" of {GROUP}; this Knotwork knows {VERSION}"));
@@ -242,57 +278,72 @@ impl Reader<'_> {
     }
 
     /// What a document, or an item of a list, is; `line` counts in the file.
-    fn judge(&self, tree: &Tree, line: usize) -> Vec<Read> {
+    fn judge<T: From<Head>>(&self, tree: &Tree, line: usize, read: &dyn Fn(&Tree, usize) -> T) -> Vec<T> {
         let text = |key: &str| tree.get(key).and_then(Tree::text);
         let (version, kind) = (text("apiVersion"), text("kind"));
-        if let Some(read) = self.foreign(version, kind, (line, tree.place().1)) {
-            return vec![read];
+        if let Some(head) = self.foreign(version, kind, (line, tree.place().1)) {
+            return vec![head.into()];
         }
         if kind.is_some_and(|kind| kind.ends_with("List")) {
-            return self.list(tree);
+            return self.list(tree, read);
         }
-        vec![self.record(tree, line)]
+        vec![read(tree, line)]
     }
 
-    fn list(&self, tree: &Tree) -> Vec<Read> {
+    fn list<T: From<Head>>(&self, tree: &Tree, read: &dyn Fn(&Tree, usize) -> T) -> Vec<T> {
         let Some(items) = tree.get("items").and_then(Tree::items) else {
-            return vec![Read::Broken(
-                self.at(tree.find("items", false), "a List has its objects under items: as a list"),
-            )];
+            let place = tree.find("items", false);
+            return vec![Head::Broken(self.at(place, "a List has its objects under items: as a list")).into()];
         };
         let judge = |item: &Tree| match item.is_null() {
-            true => vec![Read::Broken(self.at(item.place(), "this item of the List is empty"))],
-            false => self.judge(item, self.lines_before + item.place().0),
+            true => vec![Head::Broken(self.at(item.place(), "this item of the List is empty")).into()],
+            false => self.judge(item, self.lines_before + item.place().0, read),
         };
         items.iter().flat_map(judge).collect()
     }
 
-    fn record(&self, tree: &Tree, line: usize) -> Read {
-        let value = tree.value();
-        let wrong = mismatches(&SCHEMA, &value);
-        // With its metadata in doubt, nobody knows which object this is: taking it for another would leave the one that it
-        // is without protection. Without a spec it was cut, perhaps in the metadata, where the namespace may be missing.
+    /// What is wrong with an object by its schema.
+    ///
+    /// # Errors
+    /// When its metadata is in doubt, nobody knows which object this is: taking it for another would leave the one that it
+    /// is without protection. Without a spec it was cut, perhaps in the metadata.
+    pub(super) fn faults(&self, tree: &Tree, value: &Value, schema: &Value) -> Result<Vec<Fault>, Diagnostic> {
+        let wrong = mismatches(schema, value);
         if let Some(first) = wrong.iter().find(|wrong| wrong.path.is_empty() || wrong.path.starts_with("metadata")) {
             let place = tree.find(&first.path, first.key);
             let path = if first.path.is_empty() { "the document" } else { &first.path };
-            return Read::Broken(self.at(place, format!("{path}: {}", first.message)));
+            return Err(self.at(place, format!("{path}: {}", first.message)));
         }
-        let fault = |path: &str, key: bool, reason, message: &str| {
-            let words = if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") };
-            Fault { field: path.to_owned(), reason, diagnostic: self.at(tree.find(path, key), words) }
+        Ok(wrong.iter().map(|wrong| self.fault(tree, &wrong.path, wrong.key, "Invalid", &wrong.message)).collect())
+    }
+
+    /// One thing that is wrong, at its place.
+    pub(super) fn fault(&self, tree: &Tree, path: &str, key: bool, reason: &'static str, message: &str) -> Fault {
+        let words = if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") };
+        Fault { field: path.to_owned(), reason, diagnostic: self.at(tree.find(path, key), words) }
+    }
+
+    fn record(&self, tree: &Tree, line: usize, context: Context<'_>) -> Read {
+        let value = tree.value();
+        let faults = match self.faults(tree, &value, &SCHEMA) {
+            Ok(faults) => faults,
+            Err(diagnostic) => return Read::Broken(diagnostic),
         };
         let name = value["metadata"]["name"].as_str().unwrap_or("");
         let namespace = value["metadata"]["namespace"].as_str().unwrap_or("default");
-        if !wrong.is_empty() {
-            let faults = wrong.iter().map(|wrong| fault(&wrong.path, wrong.key, "Invalid", &wrong.message)).collect();
+        if !faults.is_empty() {
             return refused(namespace, name, line, faults);
         }
         match serde_json::from_value::<StaticDnsRecord>(value.clone()) {
-            Err(error) => refused(namespace, name, line, vec![fault("", false, "Invalid", &error.to_string())]),
+            Err(error) => {
+                let fault = self.fault(tree, "", false, "Invalid", &error.to_string());
+                refused(namespace, name, line, vec![fault])
+            }
             Ok(record) => {
-                let lowered = lower(&record, self.context.zones, self.context.rights);
+                let lowered = lower(&record, context.zones, context.rights);
                 let problems = lowered.problems.iter();
-                let faults = problems.map(|wrong| fault(&wrong.path, false, wrong.reason, &wrong.message)).collect();
+                let faults = problems.map(|wrong| self.fault(tree, &wrong.path, false, wrong.reason, &wrong.message));
+                let faults = faults.collect();
                 Read::Record { lowered: Box::new(lowered), line, faults }
             }
         }

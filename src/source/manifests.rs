@@ -64,17 +64,19 @@ impl Loaded {
     }
 }
 
-struct File {
-    name: Arc<str>,
-    text: String,
+/// One file that was read.
+pub(super) struct File {
+    pub name: Arc<str>,
+    pub text: String,
     /// The inputs that lead to it.
-    inputs: Vec<usize>,
+    pub inputs: Vec<usize>,
 }
 
 /// Reads all inputs and lowers what they declare. `prune`: these files are the whole world.
 pub fn load(inputs: &[Input], config: &Config, prune: bool) -> Loaded {
     let mut loaded = Loaded::default();
-    let files = gather(inputs, &mut loaded);
+    let (files, broken, content) = gather(inputs);
+    (loaded.broken, loaded.content) = (broken, content);
     let zones = config.zone_table();
     let mut documents: Vec<(usize, Document<'_>)> = Vec::new();
     for (index, file) in files.iter().enumerate() {
@@ -185,26 +187,28 @@ impl Gathered {
     }
 }
 
-fn gather(inputs: &[Input], loaded: &mut Loaded) -> Vec<File> {
+/// Reads the files of all inputs, each once; with what could not be read, and a number that changes with the content.
+pub(super) fn gather(inputs: &[Input]) -> (Vec<File>, Vec<Diagnostic>, u64) {
+    let mut broken = Vec::new();
     let mut files: Vec<File> = Vec::new();
     let mut seen: HashMap<PathBuf, Option<usize>> = HashMap::new();
     let mut stdin_read = false;
     for (input, source) in inputs.iter().enumerate() {
         let Input::Path(path) = source else {
             if std::mem::replace(&mut stdin_read, true) {
-                loaded.broken.push(Diagnostic::file("-", "standard input can be read only once; give -f - once"));
+                broken.push(Diagnostic::file("-", "standard input can be read only once; give -f - once"));
                 continue;
             }
             let mut text = String::new();
             match std::io::stdin().lock().read_to_string(&mut text) {
                 Ok(_) => files.push(File { name: "-".into(), text, inputs: vec![input] }),
-                Err(error) => loaded.broken.push(Diagnostic::file("-", format!("standard input: {error}"))),
+                Err(error) => broken.push(Diagnostic::file("-", format!("standard input: {error}"))),
             }
             continue;
         };
         let (paths, errors) = files_of(path);
         let error = |(path, words): (PathBuf, String)| Diagnostic::file(path.display().to_string(), words);
-        loaded.broken.extend(errors.into_iter().map(error));
+        broken.extend(errors.into_iter().map(error));
         for path in paths {
             // The same file under two inputs is read once, and counts for both.
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -220,7 +224,7 @@ fn gather(inputs: &[Input], loaded: &mut Loaded) -> Vec<File> {
             seen.insert(real, read.is_ok().then_some(files.len()));
             match read {
                 Ok(text) => files.push(File { name, text, inputs: vec![input] }),
-                Err(words) => loaded.broken.push(Diagnostic::file(&*name, words)),
+                Err(words) => broken.push(Diagnostic::file(&*name, words)),
             }
         }
     }
@@ -228,8 +232,7 @@ fn gather(inputs: &[Input], loaded: &mut Loaded) -> Vec<File> {
     for file in &files {
         (&file.name, &file.text).hash(&mut hasher);
     }
-    loaded.content = hasher.finish();
-    files
+    (files, broken, hasher.finish())
 }
 
 /// Fewer documents than this are read faster than threads are started.

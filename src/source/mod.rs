@@ -9,6 +9,7 @@ mod document;
 pub mod fuzzing;
 mod keyfile;
 mod manifests;
+mod policies;
 mod tree;
 mod walk;
 
@@ -16,4 +17,5 @@ pub use config::{Config, ConfigError, ServerSettings, ZoneSettings};
 pub use config_schema::SCHEMA as CONFIG_SCHEMA;
 pub use diagnostic::Diagnostic;
 pub use manifests::{Loaded, Place, Refusal, load};
+pub use policies::{Policies, PolicyPlace, load_policies};
 pub use walk::{Input, fingerprint};

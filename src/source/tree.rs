@@ -10,11 +10,13 @@ use serde_saphyr::Spanned;
 pub(super) type Place = (usize, usize);
 
 /// A value and where it stands.
+#[derive(Clone)]
 pub(super) struct Tree {
     place: Place,
     node: Node,
 }
 
+#[derive(Clone)]
 enum Node {
     Map(Vec<(String, Place, Tree)>),
     List(Vec<Tree>),

@@ -65,7 +65,7 @@ pub fn crd() -> Value {
     })
 }
 
-fn column(name: &str, path: &str, priority: u8) -> Value {
+pub(super) fn column(name: &str, path: &str, priority: u8) -> Value {
     let mut column = json!({"name": name, "type": "string", "jsonPath": path});
     if priority > 0 {
         column["priority"] = json!(priority);
@@ -73,20 +73,20 @@ fn column(name: &str, path: &str, priority: u8) -> Value {
     column
 }
 
-fn text(description: &str, most: usize) -> Value {
+pub(super) fn text(description: &str, most: usize) -> Value {
     json!({"type": "string", "description": description, "minLength": 1, "maxLength": most})
 }
 
-fn any_text(description: &str, most: usize) -> Value {
+pub(super) fn any_text(description: &str, most: usize) -> Value {
     json!({"type": "string", "description": description, "maxLength": most})
 }
 
 /// A text of a form that a regular expression can say; unlike in a rule, its length costs nothing here.
-fn pattern(description: &str, most: usize, pattern: &str) -> Value {
+pub(super) fn pattern(description: &str, most: usize, pattern: &str) -> Value {
     json!({"type": "string", "description": description, "maxLength": most, "pattern": pattern})
 }
 
-fn number(description: &str, most: u64) -> Value {
+pub(super) fn number(description: &str, most: u64) -> Value {
     json!({"type": "integer", "format": if most > 65535 { "int64" } else { "int32" }, "description": description, "minimum": 0, "maximum": most})
 }
 
@@ -95,7 +95,7 @@ fn one_of(description: &str, numbers: &[u8]) -> Value {
 }
 
 /// With rules of its own.
-fn ruled(mut value: Value, rules: &[Value]) -> Value {
+pub(super) fn ruled(mut value: Value, rules: &[Value]) -> Value {
     value["x-kubernetes-validations"] = json!(rules);
     value
 }
@@ -120,7 +120,7 @@ fn of(description: &str, parts: Value, rules: &[Value]) -> Value {
     json!({"type": "array", "description": description, "x-kubernetes-list-type": "atomic", "maxItems": limits::OBJECTS, "items": item})
 }
 
-fn rule(rule: &str, message: &str, path: &str) -> Value {
+pub(super) fn rule(rule: &str, message: &str, path: &str) -> Value {
     let mut value = json!({"rule": rule, "message": message});
     if !path.is_empty() {
         value["fieldPath"] = json!(path);

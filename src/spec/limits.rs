@@ -27,6 +27,23 @@ pub(super) const STRING: usize = 255;
 /// A CAA tag.
 pub(super) const TAG: usize = 15;
 
+/// A domain of a policy, in characters.
+pub(super) const DOMAIN: usize = 255;
+/// A server: an address, a port, an interface, a name.
+pub(super) const SERVER: usize = 330;
+/// Domains of one route or link.
+pub(super) const DOMAINS: usize = 1024;
+/// Servers of one route or link.
+pub(super) const SERVERS: usize = 32;
+/// Routes, links, probes of one policy.
+pub(super) const PARTS: usize = 64;
+/// Address ranges of one route.
+pub(super) const RANGES: usize = 32;
+/// Machines named in a policy.
+pub(super) const HOSTS: usize = 1024;
+/// Lines of the hosts block.
+pub(super) const LINES: usize = 256;
+
 /// Whether a text keeps to its limit.
 pub(super) fn fits(text: &str, most: usize, path: &str) -> Result<(), Problem> {
     // Characters are never more than octets.

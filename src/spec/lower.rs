@@ -147,23 +147,27 @@ fn check_metadata(record: &StaticDnsRecord, namespace: &str, problems: &mut Vec<
     for (path, text, most, dots) in
         [("metadata.name", &*record.metadata.name, 253, true), ("metadata.namespace", namespace, 63, false)]
     {
-        let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let label = |label: &[u8]| {
-            label.iter().all(|b| good(*b) || *b == b'-')
-                && label.first().is_some_and(|b| good(*b))
-                && label.last().is_some_and(|b| good(*b))
-        };
-        let bytes = text.as_bytes();
-        let right = if dots { bytes.split(|b| *b == b'.').all(label) } else { label(bytes) };
-        if text.len() > most || !right {
-            let text = format!(
-                "\"{text}\" is no object name: lower-case letters, digits and '-'{}, at most {most},{} beginning and ending with a letter or digit",
-                if dots { ", in parts divided by dots" } else { "" },
-                if dots { " each part" } else { "" },
-            );
-            problems.push(Problem::invalid(path, text));
-        }
+        problems.extend(bad_object_name(text, most, dots).map(|words| Problem::invalid(path, words)));
     }
+}
+
+/// What is wrong with the name of an object, if anything (RFC 1123 subdomain, or a label).
+pub(super) fn bad_object_name(text: &str, most: usize, dots: bool) -> Option<String> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let label = |label: &[u8]| {
+        label.iter().all(|b| good(*b) || *b == b'-')
+            && label.first().is_some_and(|b| good(*b))
+            && label.last().is_some_and(|b| good(*b))
+    };
+    let bytes = text.as_bytes();
+    let right = if dots { bytes.split(|b| *b == b'.').all(label) } else { label(bytes) };
+    (text.len() > most || !right).then(|| {
+        format!(
+            "\"{text}\" is no object name: lower-case letters, digits and '-'{}, at most {most},{} beginning and ending with a letter or digit",
+            if dots { ", in parts divided by dots" } else { "" },
+            if dots { " each part" } else { "" },
+        )
+    })
 }
 
 /// Rules of the owner name: room for the marker, and no name of the marker's own.

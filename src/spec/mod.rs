@@ -7,6 +7,9 @@ pub mod crd;
 mod crd_yaml;
 mod limits;
 mod lower;
+mod policy;
+mod policy_check;
+pub mod policy_crd;
 mod problem;
 mod record;
 mod rights;
@@ -17,6 +20,8 @@ mod values;
 mod zones;
 
 pub use lower::{Lowered, lower};
+pub use policy::*;
+pub use policy_check::{Checked, check_policy};
 pub use problem::Problem;
 pub use record::{
     Adopt, Caa, Deletion, Ds, GROUP, KIND, Metadata, Mx, Naptr, Other, RecordSpec, Srv, Sshfp, StaticDnsRecord, Svcb,
@@ -26,3 +31,8 @@ pub use rights::{AddressRange, NamePattern, Rights, Rule, Separated};
 pub use scalar::{Flag, Int, Text};
 pub use status::{Condition, RecordStatus, SetStatus};
 pub use zones::{ZoneEntry, Zones};
+
+/// The CRDs of all kinds as one YAML stream, as `knotwork crds` prints it.
+pub fn crds() -> String {
+    format!("{}---\n{}", crd::yaml(), policy_crd::yaml())
+}

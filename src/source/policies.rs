@@ -1,0 +1,161 @@
+//! `SplitDNSPolicy` manifests to policies: by the same reader as records, so with the same places and words.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use serde_json::Value;
+
+use super::diagnostic::Diagnostic;
+use super::document::{Fault, Head, Reader, cut, is_blank, manifest_schema};
+use super::manifests::{Place, gather};
+use super::tree::Tree;
+use super::walk::Input;
+use crate::spec::{POLICY_KIND, SplitDnsPolicy, check_policy, policy_crd};
+use crate::split::policy::Policy;
+
+/// What the policies of a source came to.
+#[derive(Debug, Default)]
+pub struct Policies {
+    /// Those that are right, in the order of the files.
+    pub policies: Vec<Policy>,
+    /// Those that are not, by name, and why.
+    pub refusals: Vec<(String, Diagnostic)>,
+    /// Files and documents that could not be read.
+    pub broken: Vec<Diagnostic>,
+    /// What is not wrong but worth saying once.
+    pub notes: Vec<String>,
+    /// Inputs that hold no policy at all.
+    pub empty: Vec<String>,
+    /// Where each policy and its parts stand.
+    pub places: HashMap<Arc<str>, PolicyPlace>,
+    /// Changes with the content of what was read.
+    pub content: u64,
+}
+
+impl Policies {
+    /// Whether everything was read and nothing refused.
+    pub fn is_good(&self) -> bool {
+        self.broken.is_empty() && self.refusals.is_empty()
+    }
+
+    /// `policy.yaml:7:5` of a field (`spec.routes[0]`) of a policy, as deep as the document goes; `None` for one that was
+    /// not among the files.
+    pub fn place(&self, policy: &str, field: &str) -> Option<String> {
+        let place = self.places.get(policy)?;
+        let (line, column) = place.tree.find(field, false);
+        Some(format!("{}:{}:{column}", place.place.file, place.lines_before + line))
+    }
+}
+
+/// Where a policy stands, with the places of its fields.
+pub struct PolicyPlace {
+    /// The file, and the line where its document begins.
+    pub place: Place,
+    lines_before: usize,
+    tree: Tree,
+}
+
+impl std::fmt::Debug for PolicyPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.place.fmt(f)
+    }
+}
+
+enum Read {
+    Policy { policy: Box<Policy>, line: usize, faults: Vec<Fault>, tree: Tree },
+    Head(Head),
+}
+
+impl From<Head> for Read {
+    fn from(head: Head) -> Read {
+        Read::Head(head)
+    }
+}
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| manifest_schema(policy_crd::crd()));
+
+/// Reads the policies of all inputs; records and documents of others are passed over.
+pub fn load_policies(inputs: &[Input]) -> Policies {
+    let (files, broken, content) = gather(inputs);
+    let mut all = Policies { broken, content, ..Policies::default() };
+    let mut found = vec![0usize; inputs.len()];
+    let mut twice: Vec<Arc<str>> = Vec::new();
+    for file in &files {
+        for document in cut(&file.text) {
+            if is_blank(document.text) {
+                continue;
+            }
+            let reader = Reader::new(POLICY_KIND, &file.name, document);
+            let reads = match reader.objects(&|tree, line| read(&reader, tree, line)) {
+                Ok(reads) => reads,
+                Err(diagnostic) => {
+                    all.broken.push(diagnostic);
+                    continue;
+                }
+            };
+            for read in reads {
+                let (policy, line, faults, tree) = match read {
+                    Read::Head(Head::Skipped(note)) => {
+                        all.notes.extend(note);
+                        continue;
+                    }
+                    Read::Head(Head::Broken(diagnostic)) => {
+                        all.broken.push(diagnostic);
+                        continue;
+                    }
+                    Read::Policy { policy, line, faults, tree } => (policy, line, faults, tree),
+                };
+                file.inputs.iter().for_each(|input| found[*input] += 1);
+                let name = policy.name.clone();
+                let refused = !faults.is_empty();
+                all.refusals.extend(faults.into_iter().map(|fault| (name.to_string(), fault.diagnostic)));
+                if let Some(first) = all.places.get(&name) {
+                    let message = format!(
+                        "the policy {name} is declared twice, here and at {}:{}; nobody can tell which is meant, so neither counts",
+                        first.place.file, first.place.line
+                    );
+                    let file = file.name.to_string();
+                    let diagnostic = Diagnostic { file, line, column: 1, message, source: String::new() };
+                    all.refusals.push((name.to_string(), diagnostic));
+                    twice.push(name);
+                    continue;
+                }
+                let place = Place { file: file.name.clone(), line };
+                all.places.insert(name, PolicyPlace { place, lines_before: document.lines_before, tree });
+                if !refused {
+                    all.policies.push(*policy);
+                }
+            }
+        }
+    }
+    all.policies.retain(|policy| !twice.contains(&policy.name));
+    all.empty = inputs.iter().zip(&found).filter(|(_, found)| **found == 0).map(|(input, _)| input.name()).collect();
+    all
+}
+
+fn read(reader: &Reader<'_>, tree: &Tree, line: usize) -> Read {
+    let value = tree.value();
+    let mut faults = match reader.faults(tree, &value, &SCHEMA) {
+        Ok(faults) => faults,
+        Err(diagnostic) => return Head::Broken(diagnostic).into(),
+    };
+    let name = value["metadata"]["name"].as_str().unwrap_or("").to_owned();
+    let mut policy = Policy { name: name.into(), ..Policy::default() };
+    if faults.is_empty() {
+        match serde_json::from_value::<SplitDnsPolicy>(value) {
+            Err(error) => faults.push(reader.fault(tree, "", false, "Invalid", &error.to_string())),
+            Ok(object) => {
+                let checked = check_policy(&object);
+                let problems = checked.problems.iter();
+                faults
+                    .extend(problems.map(|wrong| reader.fault(tree, &wrong.path, false, wrong.reason, &wrong.message)));
+                policy = checked.policy;
+            }
+        }
+    }
+    Read::Policy { policy: Box::new(policy), line, faults, tree: tree.clone() }
+}
+
+#[cfg(test)]
+#[path = "policies_tests.rs"]
+mod tests;

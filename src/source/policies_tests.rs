@@ -1,0 +1,74 @@
+//! Policies from files: places, several errors at once, good ones beside bad ones.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn load(text: &str) -> Policies {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("p.yaml");
+    std::fs::write(&file, text).unwrap();
+    let mut all = load_policies(&[Input::Path(file)]);
+    let prefix = format!("{}/", dir.path().display());
+    for diagnostic in all.broken.iter_mut().chain(all.refusals.iter_mut().map(|(_, diagnostic)| diagnostic)) {
+        diagnostic.file = diagnostic.file.replace(&prefix, "");
+    }
+    all
+}
+
+const HEAD: &str = "apiVersion: dns.knotwork.dev/v1alpha1\nkind: SplitDNSPolicy\nmetadata: {name: NAME}\n";
+
+fn policy(name: &str, spec: &str) -> String {
+    format!("{}{spec}", HEAD.replace("NAME", name))
+}
+
+#[test]
+fn a_bad_policy_never_hides_a_good_one() {
+    let bad = policy(
+        "bad",
+        "spec:\n  routes:\n    - name: lab\n      domains: [maas, ~homelab, bad..x]\n      servers: [192.168.4.300]\n      reverseFor: [192.168.4.7/24]\n",
+    );
+    let good = policy("good", "spec: {routes: [{name: lab, domains: [Maas., bücher], servers: [192.168.4.53]}]}\n");
+    let record = "apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {name: x}\nspec: {name: x}\n";
+    let all = load(&format!("{bad}---\n{good}---\n{record}---\na: [\n"));
+    assert_eq!(all.policies.len(), 1);
+    let domains: Vec<String> = all.policies[0].routes[0].domains.iter().map(|name| name.to_relaxed()).collect();
+    assert_eq!(domains, ["maas", "xn--bcher-kva"]);
+    let places: Vec<String> = all.refusals.iter().map(|(name, wrong)| format!("{name} {}", wrong.place())).collect();
+    assert_eq!(places, ["bad p.yaml:7:23", "bad p.yaml:7:33", "bad p.yaml:9:20", "bad p.yaml:8:17"], "{all:#?}");
+    assert!(all.refusals[0].1.to_string().contains("write \"homelab\""), "{}", all.refusals[0].1);
+    assert_eq!(all.broken.len(), 1);
+    assert!(all.notes.iter().any(|note| note.ends_with("StaticDNSRecord is not a policy; skipped here")));
+    let place = all.place("good", "spec.routes[0].servers[0]").unwrap();
+    assert!(place.ends_with("p.yaml:14:65"), "{place}");
+}
+
+#[test]
+fn the_schema_speaks_first_and_of_everything() {
+    let all = load(&policy(
+        "x",
+        "spec:\n  rutes: []\n  resolvConf: stub\n  global: {dnssec: off}\n  routes: [{name: a, domains: [x]}]\n  priority: 5000\n",
+    ));
+    let said: Vec<&str> = all.refusals.iter().map(|(_, wrong)| wrong.message.as_str()).collect();
+    let wanted = [
+        "spec.rutes: unknown field \"rutes\"; did you mean \"routes\"?",
+        "spec.resolvConf: \"stub\" is not one of Stub, Uplink, Unmanaged",
+        "spec.global.dnssec: YAML reads this as the boolean false",
+        "spec.routes[0]: the field \"servers\" is missing",
+        "spec.priority: 5000 is out of range; expected -1000 to 1000",
+    ];
+    assert_eq!(said.len(), wanted.len(), "{said:#?}");
+    for (said, wanted) in said.iter().zip(wanted) {
+        assert!(said.starts_with(wanted), "{said} / {wanted}");
+    }
+}
+
+#[test]
+fn one_name_stands_once_and_without_a_namespace() {
+    let spec = "spec: {routes: [{name: lab, domains: [maas], servers: [192.168.4.53]}]}\n";
+    let all = load(&format!("{}---\n{}", policy("x", spec), policy("x", spec)));
+    assert!(all.policies.is_empty() && all.refusals.len() == 1, "{all:#?}");
+    let spaced = policy("x", spec).replace("{name: x}", "{name: x, namespace: dns}");
+    assert!(load(&spaced).refusals[0].1.message.starts_with("metadata.namespace: a SplitDNSPolicy has no namespace"));
+    let nobody = load("# nothing\n");
+    assert_eq!((nobody.empty.len(), nobody.policies.len()), (1, 0));
+}
