@@ -33,6 +33,8 @@ pub enum Command {
     Explain(Explain),
     /// Check keys, rights, clocks and zones of the configured servers
     Doctor,
+    /// Say which DNS servers a host asks for a name, and why
+    Route(RouteArgs),
     /// Print the CRDs
     Crds,
     /// Print completions for a shell
@@ -175,4 +177,48 @@ pub struct Demo {
     /// Where the embedded server listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
+}
+
+/// `route`.
+#[derive(Debug, clap::Args)]
+pub struct RouteArgs {
+    /// The name
+    #[arg(required_unless_present = "all")]
+    pub name: Option<String>,
+    /// The type
+    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "A")]
+    pub rtype: String,
+    /// What was recorded of the host
+    #[arg(long, value_name = "FILE")]
+    pub facts: Option<PathBuf>,
+    /// By the rules of this version of systemd, as in v252
+    #[arg(long, value_name = "VERSION")]
+    pub at: Option<String>,
+    /// By which door the program asks
+    #[arg(long, value_enum, default_value = "nss")]
+    pub path: Door,
+    /// Instead of one name: a table of every routed domain
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+    /// How to write it
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: Form,
+}
+
+/// By which door a program asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Door {
+    /// getaddrinfo through nss-resolve, or the bus: search domains are appended
+    Nss,
+    /// A DNS message to 127.0.0.53
+    Stub,
+}
+
+/// How to write what has no table for merge requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Lines for people
+    Text,
+    /// One JSON value
+    Json,
 }

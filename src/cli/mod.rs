@@ -11,6 +11,7 @@ mod pass;
 mod printer;
 mod records;
 mod render;
+mod route;
 mod site;
 mod watch;
 mod words;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
     let mut printer = Printer::new();
     log(matches!(&args.command, Command::Apply(apply) if apply.watch));
     let exit = match args.command {
+        Command::Route(args) => route::route(&args, &mut printer),
         Command::Crds => {
             printer.raw(&crate::spec::crds());
             Exit::Done
@@ -79,6 +81,6 @@ async fn run(command: Command, config: Option<std::path::PathBuf>, printer: &mut
         Command::Explain(explain) => explain::explain(&explain, config, printer).await,
         Command::Doctor => doctor::doctor(config, printer).await,
         Command::Demo(demo) => demo::demo(&demo, printer).await,
-        Command::Crds | Command::Completions { .. } => Exit::Done,
+        Command::Route(_) | Command::Crds | Command::Completions { .. } => Exit::Done,
     }
 }

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod knot;
 pub mod parts;
 pub mod proxy;
+pub mod resolved;
 pub mod site;
 pub mod wait;
 pub mod writer;

@@ -55,6 +55,15 @@ fn on_path(name: &str) -> Option<String> {
     places.into_iter().map(|dir| dir.join(name)).find(|path| path.is_file()).map(|path| path.display().to_string())
 }
 
+/// Whether this machine lets us make namespaces, mounts and links in them.
+fn namespaces() -> bool {
+    let try_it = "mount --make-rprivate / && mount -t tmpfs t /mnt && ip link add kwa type veth peer name kwb";
+    Command::new("unshare")
+        .args(["--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "sh", "-c", try_it])
+        .output()
+        .is_ok_and(|done| done.status.success())
+}
+
 /// The program of a part, if the machine has it.
 pub fn find(part: &str) -> Option<Program> {
     let single = |name: &str| on_path(name).map(|path| Program { argv: vec![path] });
@@ -75,6 +84,10 @@ pub fn find(part: &str) -> Option<Program> {
             })
         }
         "bind" => single("named"),
+        part if part.starts_with("resolved-") => {
+            let daemon = cache().join("parts").join(part).join("root/usr/lib/systemd/systemd-resolved");
+            (daemon.is_file() && namespaces()).then(|| Program { argv: vec![daemon.display().to_string()] })
+        }
         other => single(other),
     }
 }

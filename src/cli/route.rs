@@ -1,0 +1,281 @@
+//! `route NAME`: which servers a host asks for a name, and why.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::args::{Door, Form, RouteArgs};
+use super::exit::Exit;
+use super::printer::{Printer, Tone};
+use crate::model::{Name, RrType};
+use crate::split::route::{Answer, Asked, Outcome, Path, Router, Why};
+use crate::split::{HostFacts, SystemdVersion};
+
+/// `knotwork route`.
+pub fn route(args: &RouteArgs, printer: &mut Printer) -> Exit {
+    match ask(args) {
+        Ok(told) => {
+            match args.output {
+                Form::Json => {
+                    let mut all: Vec<Value> = told.iter().map(Told::json).collect();
+                    let value = if args.all { Value::Array(all) } else { all.swap_remove(0) };
+                    printer.line(&format!("{value:#}"));
+                }
+                Form::Text if args.all => told.iter().for_each(|told| told.row(printer)),
+                Form::Text => told.iter().for_each(|told| told.text(printer)),
+            }
+            let refused = told.iter().flat_map(|told| &told.answers).any(|answer| answer.outcome == "refused");
+            if refused && !args.all { Exit::Left } else { Exit::Done }
+        }
+        Err(error) => {
+            printer.error(&error);
+            Exit::Error
+        }
+    }
+}
+
+fn ask(args: &RouteArgs) -> Result<Vec<Told>, String> {
+    let rtype = RrType::parse(&args.rtype)
+        .ok_or_else(|| format!("\"{}\" is not a record type; write A, AAAA, TXT … or TYPE123", args.rtype))?;
+    let at: Option<SystemdVersion> = match &args.at {
+        Some(text) => Some(text.parse().map_err(|error| format!("--at: {error}"))?),
+        None => None,
+    };
+    // The policy of -f is lowered onto the facts here, before the rules are made ready.
+    let facts = facts(args.facts.as_ref())?;
+    let router = match at {
+        Some(version) => Router::at(&facts, version),
+        None => Router::new(&facts),
+    };
+    let path = match args.path {
+        Door::Nss => Path::Nss,
+        Door::Stub => Path::Stub,
+    };
+    let mut names: Vec<Name> = Vec::new();
+    match &args.name {
+        Some(text) => names.push(Name::parse(text).map_err(|error| format!("\"{text}\": {error}"))?),
+        None => {
+            for domain in router.table().scopes().iter().flat_map(|scope| &scope.domains) {
+                names.extend(domain.name.child(b"*").ok().filter(|name| !names.contains(name)));
+            }
+            names.extend(Name::root().child(b"*").ok().filter(|name| !names.contains(name)));
+        }
+    }
+    Ok(names.into_iter().map(|name| Told::new(&router, name, rtype, path)).collect())
+}
+
+fn facts(file: Option<&PathBuf>) -> Result<HostFacts, String> {
+    let Some(file) = file else {
+        return Err(
+            "the facts of this host cannot be gathered yet; give those recorded in a file with --facts FILE".into()
+        );
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    HostFacts::from_json(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// A name and all that may become of it.
+struct Told {
+    name: Name,
+    rtype: RrType,
+    path: Path,
+    answers: Vec<ToldAnswer>,
+    unknown: Vec<String>,
+}
+
+struct ToldAnswer {
+    assuming: Vec<String>,
+    systemd: SystemdVersion,
+    outcome: &'static str,
+    why: Option<&'static str>,
+    asked: Vec<ToldAsked>,
+    fail_closed: bool,
+}
+
+struct ToldAsked {
+    fqdn: String,
+    then: Vec<String>,
+    scope: String,
+    domain: Option<String>,
+    labels: Option<usize>,
+    current: Option<String>,
+    servers: Vec<String>,
+    why: String,
+}
+
+impl Told {
+    fn new(router: &Router, name: Name, rtype: RrType, path: Path) -> Told {
+        // The table of --all asks for the domain's names: a star stands for one label more.
+        let answers = router.answers(&name, rtype, path).iter().map(ToldAnswer::new).collect();
+        let mut unknown: Vec<String> = router.blanks().map(str::to_owned).collect();
+        if router.untried() > 0 {
+            unknown.push(format!("{} further facts about links", router.untried()));
+        }
+        Told { name, rtype, path, answers, unknown }
+    }
+
+    fn json(&self) -> Value {
+        let mut first = self.answers.first().map(ToldAnswer::json).unwrap_or_else(|| json!({}));
+        let mut value = json!({
+            "name": self.name.to_relaxed(),
+            "type": self.rtype.to_string(),
+            "path": self.path.to_string(),
+        });
+        if let (Some(into), Some(from)) = (value.as_object_mut(), first.as_object_mut()) {
+            into.append(from);
+            if let Some(others) = self.answers.get(1..).filter(|others| !others.is_empty()) {
+                into.insert("alternatives".into(), others.iter().map(ToldAnswer::json).collect());
+            }
+            if !self.unknown.is_empty() {
+                into.insert("unknown".into(), json!(self.unknown));
+            }
+        }
+        value
+    }
+
+    fn text(&self, printer: &mut Printer) {
+        let head = format!("{} {} by {}", self.name.to_relaxed(), self.rtype, self.path);
+        printer.line(&printer.paint(Tone::Bold, &head));
+        for answer in &self.answers {
+            answer.text(printer);
+        }
+        self.warn(printer);
+    }
+
+    fn row(&self, printer: &mut Printer) {
+        for answer in &self.answers {
+            let servers: Vec<String> =
+                answer.asked.iter().map(|asked| format!("{} ({})", asked.server(), asked.scope)).collect();
+            let to = if servers.is_empty() { answer.outcome.to_owned() } else { servers.join(" and ") };
+            let closed = if answer.fail_closed { "  fails closed" } else { "" };
+            let assuming = match answer.assuming.as_slice() {
+                [] => String::new(),
+                some => format!("  if {}", some.join(", ")),
+            };
+            printer.line(&format!("{:<32} {to}{closed}{assuming}", self.name.to_relaxed()));
+        }
+    }
+
+    fn warn(&self, printer: &mut Printer) {
+        if !self.unknown.is_empty() {
+            printer.warn(&format!("not known, and it may change the answer: {}", self.unknown.join(", ")));
+        }
+    }
+}
+
+impl ToldAnswer {
+    fn new(answer: &Answer<'_>) -> ToldAnswer {
+        ToldAnswer {
+            assuming: answer.assuming.clone(),
+            systemd: answer.systemd,
+            outcome: answer.route.outcome.word(),
+            why: match &answer.route.outcome {
+                Outcome::Local(local) => Some(local.why()),
+                Outcome::Refused => Some("no scope of this host takes such a name: nobody is asked"),
+                Outcome::Network => None,
+            },
+            asked: answer.route.asked.iter().map(ToldAsked::new).collect(),
+            fail_closed: answer.fail_closed,
+        }
+    }
+
+    fn json(&self) -> Value {
+        let asked: Vec<Value> = self.asked.iter().map(ToldAsked::json).collect();
+        let mut value = json!({
+            "systemd": self.systemd.0,
+            "outcome": self.outcome,
+            "asked": asked,
+            "failClosed": self.fail_closed,
+        });
+        if let Some(into) = value.as_object_mut() {
+            if let Some(why) = self.why {
+                into.insert("why".into(), json!(why));
+            }
+            if !self.assuming.is_empty() {
+                into.insert("assuming".into(), json!(self.assuming));
+            }
+        }
+        value
+    }
+
+    fn text(&self, printer: &mut Printer) {
+        if !self.assuming.is_empty() {
+            printer.line(&printer.paint(Tone::Warn, &format!("if {}:", self.assuming.join(", "))));
+        }
+        match self.why {
+            Some(why) => printer.line(&format!("  {}: {why}", self.outcome)),
+            None if self.asked.len() > 1 => {
+                printer.line(&format!("  asked of {} scopes at once; the first good answer wins", self.asked.len()));
+            }
+            None => {}
+        }
+        for asked in &self.asked {
+            printer.line(&format!("  {} asks {} for {}: {}", asked.scope, asked.server(), asked.fqdn, asked.why));
+            if asked.servers.len() > 1 {
+                printer.line(&format!("    servers of this scope, one at a time: {}", asked.servers.join(", ")));
+            }
+            if !asked.then.is_empty() {
+                printer.line(&format!("    where that fails: {}", asked.then.join(", ")));
+            }
+        }
+        if !self.asked.is_empty() {
+            printer.line(match self.fail_closed {
+                true => "  when these links vanish, nobody else is asked",
+                false => "  when these links vanish, other servers are asked",
+            });
+        }
+    }
+}
+
+impl ToldAsked {
+    fn new(asked: &Asked<'_>) -> ToldAsked {
+        let labels = asked.domain().map(crate::split::RoutedDomain::labels);
+        ToldAsked {
+            fqdn: asked.fqdn.to_relaxed(),
+            then: asked.then.iter().map(Name::to_relaxed).collect(),
+            scope: asked.scope.id.to_string(),
+            domain: asked.domain().map(ToString::to_string),
+            labels,
+            current: asked.scope.current.as_ref().map(ToString::to_string),
+            servers: asked.scope.servers.iter().map(ToString::to_string).collect(),
+            why: why(&asked.why),
+        }
+    }
+
+    fn server(&self) -> &str {
+        self.current.as_deref().or(self.servers.first().map(String::as_str)).unwrap_or("no server")
+    }
+
+    fn json(&self) -> Value {
+        let mut value = json!({
+            "fqdn": self.fqdn,
+            "scope": self.scope,
+            "domain": self.domain,
+            "labels": self.labels,
+            "current": self.current,
+            "servers": self.servers,
+            "why": self.why,
+        });
+        if let (Some(into), false) = (value.as_object_mut(), self.then.is_empty()) {
+            into.insert("then".into(), json!(self.then));
+        }
+        value
+    }
+}
+
+fn why(why: &Why<'_>) -> String {
+    match why {
+        Why::Domain(domain) if domain.name.is_root() => {
+            "its domain ~. takes every name that nothing fits better".into()
+        }
+        Why::Domain(domain) => match domain.labels() {
+            1 => format!("its domain {domain} fits best (1 label)"),
+            labels => format!("its domain {domain} fits best ({labels} labels)"),
+        },
+        Why::Search => "it has search domains, and single-label names go to those".into(),
+        Why::SingleLabel => "ResolveUnicastSingleLabel=yes".into(),
+        Why::Subnet(address, prefix) => format!("the address lies in the subnet of its address {address}/{prefix}"),
+        Why::DefaultRoute => "no domain fits, and it takes such names".into(),
+        Why::LastResort => "no domain fits, and nothing but the fallback servers is left".into(),
+    }
+}
