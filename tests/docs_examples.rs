@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use knotwork::source::{Config, Input, load};
+use knotwork::source::{Config, Input, load, load_policies};
 
 const CONFIG: &str = "owner: home
 instance: docs
@@ -64,6 +64,13 @@ fn check(block: &str) -> Result<(), String> {
     let config = Config::parse(&dir.path().join("knotwork.yaml"), CONFIG).unwrap();
     let file = dir.path().join("block.yaml");
     std::fs::write(&file, block).unwrap();
+    if block.contains("kind: SplitDNSPolicy") {
+        let loaded = load_policies(&[Input::Path(file)]);
+        return match loaded.is_good() && !loaded.policies.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{:?} {:?}", loaded.broken, loaded.refusals)),
+        };
+    }
     let loaded = load(&[Input::Path(file)], &config, false);
     let refusals = loaded.refusals.iter().map(|refusal| &refusal.diagnostic);
     let wrong: Vec<String> = loaded.broken.iter().chain(refusals).map(ToString::to_string).collect();
@@ -131,6 +138,32 @@ fn fields(schema: &serde_json::Value, keys: &mut Vec<String>) {
     if schema["items"].is_object() {
         fields(&schema["items"], keys);
     }
+}
+
+/// The same for policies, and for every rule of lint; the table says of each how grave it is.
+#[test]
+fn no_field_of_a_policy_and_no_rule_goes_without_words() {
+    let text = std::fs::read_to_string(root().join("docs/hosts.md")).unwrap();
+    let crd = knotwork::spec::policy_crd::crd();
+    let mut keys = Vec::new();
+    fields(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"], &mut keys);
+    // The parts of a label selector are Kubernetes' own words.
+    keys.retain(|key| !["key", "operator"].contains(&key.as_str()));
+    let missing: Vec<&String> = keys.iter().filter(|key| !text.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty() && keys.len() > 40, "docs/hosts.md does not name {missing:?}");
+    for rule in knotwork::split::lint_rules::RULES {
+        let allow = if rule.allowable { "yes" } else { "no" };
+        let row = format!("| `{}` | {} | {allow} |", rule.id, rule.severity.word());
+        assert!(text.contains(&row), "docs/hosts.md has no row {row}");
+    }
+    let rows = text.lines().filter(|line| line.contains("| error |") || line.contains("| warning |")).count();
+    assert_eq!(rows, knotwork::split::lint_rules::RULES.len(), "docs/hosts.md tells of rules that are none");
+}
+
+#[test]
+fn the_policies_that_ship_are_read() {
+    let loaded = load_policies(&[Input::Path(root().join("config/hosts"))]);
+    assert!(loaded.is_good() && loaded.policies.len() >= 2, "{loaded:?}");
 }
 
 /// The table of reason words against the places in the code where such words are given.
