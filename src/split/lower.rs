@@ -384,3 +384,7 @@ fn addresses(link: &LinkFacts) -> Vec<IpAddr> {
 fn subnets(link: &LinkFacts) -> impl Iterator<Item = Prefix> + '_ {
     link.addresses.iter().flatten().map(|own| Prefix::around(own.address, own.prefix))
 }
+
+#[cfg(test)]
+#[path = "lower_tests.rs"]
+mod tests;
