@@ -188,6 +188,9 @@ pub struct RouteArgs {
     /// The type
     #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "A")]
     pub rtype: String,
+    /// As it would be under the policies of a file or folder; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH")]
+    pub inputs: Vec<String>,
     /// What was recorded of the host
     #[arg(long, value_name = "FILE")]
     pub facts: Option<PathBuf>,

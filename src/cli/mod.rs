@@ -12,6 +12,7 @@ mod printer;
 mod records;
 mod render;
 mod route;
+mod route_policy;
 mod site;
 mod watch;
 mod words;

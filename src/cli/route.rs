@@ -7,25 +7,37 @@ use serde_json::{Value, json};
 use super::args::{Door, Form, RouteArgs};
 use super::exit::Exit;
 use super::printer::{Printer, Tone};
+use super::route_policy::{self, Under};
 use crate::model::{Name, RrType};
 use crate::split::route::{Answer, Asked, Outcome, Path, Router, Why};
 use crate::split::{HostFacts, SystemdVersion};
 
 /// `knotwork route`.
 pub fn route(args: &RouteArgs, printer: &mut Printer) -> Exit {
-    match ask(args) {
-        Ok(told) => {
+    match ask(args, printer) {
+        Ok((told, under)) => {
             match args.output {
                 Form::Json => {
                     let mut all: Vec<Value> = told.iter().map(Told::json).collect();
-                    let value = if args.all { Value::Array(all) } else { all.swap_remove(0) };
+                    let mut value = match (&under, args.all) {
+                        (_, false) => all.swap_remove(0),
+                        (None, true) => Value::Array(all),
+                        (Some(_), true) => json!({"routes": all}),
+                    };
+                    if let Some(under) = &under {
+                        value["policy"] = under.json();
+                    }
                     printer.line(&format!("{value:#}"));
                 }
                 Form::Text if args.all => told.iter().for_each(|told| told.row(printer)),
                 Form::Text => told.iter().for_each(|told| told.text(printer)),
             }
             let refused = told.iter().flat_map(|told| &told.answers).any(|answer| answer.outcome == "refused");
-            if refused && !args.all { Exit::Left } else { Exit::Done }
+            if let (Some(under), Form::Text) = (&under, args.output) {
+                under.tell(printer);
+            }
+            let refused = refused && !args.all || under.is_some_and(|under| under.is_refused());
+            if refused { Exit::Left } else { Exit::Done }
         }
         Err(error) => {
             printer.error(&error);
@@ -34,15 +46,25 @@ pub fn route(args: &RouteArgs, printer: &mut Printer) -> Exit {
     }
 }
 
-fn ask(args: &RouteArgs) -> Result<Vec<Told>, String> {
+fn ask(args: &RouteArgs, printer: &mut Printer) -> Result<(Vec<Told>, Option<Under>), String> {
     let rtype = RrType::parse(&args.rtype)
         .ok_or_else(|| format!("\"{}\" is not a record type; write A, AAAA, TXT … or TYPE123", args.rtype))?;
     let at: Option<SystemdVersion> = match &args.at {
         Some(text) => Some(text.parse().map_err(|error| format!("--at: {error}"))?),
         None => None,
     };
-    // The policy of -f is lowered onto the facts here, before the rules are made ready.
-    let facts = facts(args.facts.as_ref())?;
+    let mut facts = match (&args.facts, args.inputs.is_empty()) {
+        // Any machine: a host without links of its own.
+        (None, false) => route_policy::bare(at),
+        (file, _) => facts(file.as_ref())?,
+    };
+    let mut under = None;
+    if !args.inputs.is_empty() {
+        let version = at.or(facts.systemd).unwrap_or(SystemdVersion::NEWEST);
+        let found = route_policy::under(&args.inputs, &facts, version, printer)?;
+        facts.clone_from(&found.facts);
+        under = Some(found);
+    }
     let router = match at {
         Some(version) => Router::at(&facts, version),
         None => Router::new(&facts),
@@ -61,7 +83,7 @@ fn ask(args: &RouteArgs) -> Result<Vec<Told>, String> {
             names.extend(Name::root().child(b"*").ok().filter(|name| !names.contains(name)));
         }
     }
-    Ok(names.into_iter().map(|name| Told::new(&router, name, rtype, path)).collect())
+    Ok((names.into_iter().map(|name| Told::new(&router, name, rtype, path)).collect(), under))
 }
 
 fn facts(file: Option<&PathBuf>) -> Result<HostFacts, String> {

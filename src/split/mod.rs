@@ -5,6 +5,10 @@
 //! (`tests/route_daemons.rs`).
 
 pub mod facts;
+pub mod lint;
+mod lint_names;
+mod lint_propose;
+mod lint_route;
 pub mod lint_rules;
 pub mod lower;
 pub mod lower_merge;
