@@ -180,6 +180,26 @@ impl World {
         World { links, servers, domains: domains_here, fallback, delegates, single_label: random.often(12) }
     }
 
+    /// A host on which the fallback rules of 257 and 262 part, so that no seed can miss it.
+    pub fn telling() -> World {
+        let link = |n: u8, server: Option<&str>| LinkWorld {
+            name: format!("e{n}"),
+            server: server.map(str::to_owned),
+            domains: vec!["~corp.test".into()],
+            default_route: DefaultRoute::Automatic,
+            up: true,
+            addressed: true,
+        };
+        World {
+            links: vec![link(1, Some("10.1.0.53")), link(2, None), link(3, None)],
+            servers: Vec::new(),
+            domains: Vec::new(),
+            fallback: vec!["10.9.0.60".into()],
+            delegates: Vec::new(),
+            single_label: false,
+        }
+    }
+
     /// Makes the lab's host like this.
     pub fn install(&self, lab: &mut Lab) {
         lab.run("rm -f $R/etc/systemd/dns-delegate.d/*");
