@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use support::parts;
 /// `name type ttl value | value`, one set a line.
 fn claims(text: &str) -> Arc<Claims> {
     let mut claims = Claims { prune: true, ..Claims::default() };
-    let mut objects = HashMap::new();
+    let mut objects = knotwork::model::FastMap::default();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let [name, rtype, ttl, values] = line.splitn(4, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         let rtype = RrType::parse(rtype).unwrap();

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 fn claims(hosts: &[(&str, [u8; 4])]) -> Arc<Claims> {
     let mut claims = Claims { prune: true, ..Claims::default() };
-    let mut objects = HashMap::new();
+    let mut objects = knotwork::model::FastMap::default();
     for (name, address) in hosts {
         let object = ObjectId::static_record("dns", name.split('.').next().unwrap());
         objects.insert(object.clone(), ObjectState::Present);

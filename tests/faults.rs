@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,7 +53,7 @@ fn engine(server: &Handle) -> Engine {
 /// Round 0 declares hosts and aliases; round 1 changes, removes and adds some.
 fn claims(round: usize) -> Arc<Claims> {
     let mut claims = Claims { prune: true, ..Claims::default() };
-    let mut objects = HashMap::new();
+    let mut objects = knotwork::model::FastMap::default();
     for i in (round * 40)..(300 + round * 40) {
         let (rtype, value) = match i % 10 {
             0 => (RrType::CNAME, "ns0.internal.".to_owned()),

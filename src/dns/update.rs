@@ -1,10 +1,8 @@
 //! UPDATE messages (RFC 2136 §2).
 
-use std::collections::HashSet;
-
 use super::message::{Class, Opcode};
 use super::wire::{Compressor, HEADER};
-use crate::model::{Name, RrType};
+use crate::model::{FastSet, Name, RrType};
 use crate::plan::{Edit, Guard};
 
 /// Octets of an UPDATE of this zone with nothing in it: header and zone section.
@@ -61,7 +59,7 @@ pub fn encode<'a>(
     writer.out.extend_from_slice(&RrType::SOA.0.to_be_bytes());
     writer.out.extend_from_slice(&Class::IN.0.to_be_bytes());
 
-    let mut seen = HashSet::new();
+    let mut seen = FastSet::default();
     let mut prerequisites = 0u16;
     for guard in guards.into_iter().filter(|guard| seen.insert(*guard)) {
         prerequisites += writer.guard(guard);

@@ -1,10 +1,9 @@
 //! Names and RDATA inside a message: bounds, compression both ways.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::model::{Name, NameError, RrType, rdata};
+use crate::model::{FastMap, Name, NameError, RrType, rdata};
 
 /// Why bytes are not a DNS message (RFC 1035 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -189,12 +188,12 @@ pub(crate) fn expand<'a>(msg: &'a [u8], record: &RawRecord) -> Result<Cow<'a, [u
 
 /// Writes owner names, each suffix once per message as far as pointers reach (RFC 1035 §4.1.4).
 pub(crate) struct Compressor<'a> {
-    seen: HashMap<&'a [u8], u16>,
+    seen: FastMap<&'a [u8], u16>,
 }
 
 impl<'a> Compressor<'a> {
     pub(crate) fn new() -> Compressor<'a> {
-        Compressor { seen: HashMap::new() }
+        Compressor { seen: FastMap::default() }
     }
 
     /// Appends `name` to the message `out`.

@@ -21,7 +21,7 @@ use crate::model::Name;
 
 /// Messages in flight on one connection, of all zones together (`gate` shares them out). Knot duplicates the connection's descriptor for every queued message and leaves
 /// messages unanswered when it runs out of them, so more is not faster but worse.
-pub const WINDOW: usize = 64;
+pub const WINDOW: usize = 100;
 
 /// Octets waiting to be written beyond which no further message is taken from the queue.
 const WRITE_AHEAD: usize = 512 * 1024;

@@ -1,10 +1,10 @@
 //! Claims: declared record sets, with the objects that declare them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Name, RrSet, RrType};
+use super::{FastMap, Name, RrSet, RrType};
 
 /// The identity of a declaring object as markers write it: `staticdnsrecord/<namespace>/<name>`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ impl fmt::Debug for ObjectId {
 }
 
 /// What to do about an unmarked record set that is already there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AdoptPolicy {
     /// Leave it; the claim waits.
     Never,
@@ -53,7 +53,7 @@ pub enum AdoptPolicy {
 }
 
 /// What happens to the records when their object goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DeletionPolicy {
     /// They go with it.
     #[default]
@@ -86,7 +86,7 @@ pub struct Claim {
 }
 
 /// What is known of an object, apart from what it declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ObjectState {
     /// It exists and all it declares is in the claims.
     Present,
@@ -116,7 +116,7 @@ pub struct Claims {
     /// Claims by owner name and type; several for one set when objects compete or share.
     pub sets: BTreeMap<Name, BTreeMap<RrType, Vec<Claim>>>,
     /// All objects of the source, also those with nothing in this zone; the same map for every zone.
-    pub objects: Arc<HashMap<ObjectId, ObjectState>>,
+    pub objects: Arc<FastMap<ObjectId, ObjectState>>,
     /// Whether the source was read in full.
     pub health: SourceHealth,
     /// A person said that these objects are the whole world (`--prune`).

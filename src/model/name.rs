@@ -361,32 +361,42 @@ impl fmt::Debug for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Where each label starts, leftmost first; 255 octets hold at most 127 labels.
-        fn starts(wire: &[u8], starts: &mut [u8; 128]) -> usize {
+        fn count(wire: &[u8]) -> usize {
             let (mut at, mut count) = (0, 0);
             while wire[at] != 0 {
-                starts[count] = at as u8;
                 count += 1;
                 at += usize::from(wire[at]) + 1;
             }
             count
         }
-        if self.0 == other.0 {
+        // A label and what follows it.
+        fn split(wire: &[u8]) -> (&[u8], &[u8]) {
+            wire[1..].split_at(usize::from(wire[0]))
+        }
+        let (mut mine, mut theirs) = (&self.0[..], &other.0[..]);
+        if mine == theirs {
             return Ordering::Equal;
         }
-        let (mut mine, mut theirs) = ([0; 128], [0; 128]);
-        let (own_count, other_count) = (starts(&self.0, &mut mine), starts(&other.0, &mut theirs));
-        let label = |wire: &'_ [u8], start: u8| -> std::ops::Range<usize> {
-            let start = usize::from(start);
-            start + 1..start + 1 + usize::from(wire[start])
-        };
-        for (a, b) in mine[..own_count].iter().rev().zip(theirs[..other_count].iter().rev()) {
-            let order = self.0[label(&self.0, *a)].cmp(&other.0[label(&other.0, *b)]);
-            if order != Ordering::Equal {
-                return order;
-            }
+        let (own_count, other_count) = (count(mine), count(theirs));
+        for _ in other_count..own_count {
+            mine = split(mine).1;
         }
-        own_count.cmp(&other_count)
+        for _ in own_count..other_count {
+            theirs = split(theirs).1;
+        }
+        // Side by side from the left; the rightmost difference weighs most.
+        let mut order = own_count.cmp(&other_count);
+        while mine[0] != 0 {
+            if mine == theirs {
+                break;
+            }
+            let ((a, after_a), (b, after_b)) = (split(mine), split(theirs));
+            if a != b {
+                order = a.cmp(b);
+            }
+            (mine, theirs) = (after_a, after_b);
+        }
+        order
     }
 }
 

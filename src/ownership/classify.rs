@@ -57,7 +57,7 @@ pub struct Classifier<'a> {
     rules: &'a ZoneRules,
     view: &'a View,
     signs: Cow<'a, SignIndex>,
-    dhcid_names: &'a dyn Fn(&Name) -> bool,
+    dhcid_names: &'a (dyn Fn(&Name) -> bool + Sync),
 }
 
 impl<'a> Classifier<'a> {
@@ -72,7 +72,7 @@ impl<'a> Classifier<'a> {
     }
 
     /// Asks `known` whether a name outside this zone holds a DHCID (for PTRs whose target has one).
-    pub fn dhcid_names(mut self, known: &'a dyn Fn(&Name) -> bool) -> Classifier<'a> {
+    pub fn dhcid_names(mut self, known: &'a (dyn Fn(&Name) -> bool + Sync)) -> Classifier<'a> {
         self.dhcid_names = known;
         self
     }

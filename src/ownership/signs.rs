@@ -1,10 +1,10 @@
 //! The signs of other writers in a zone: which names carry whose mark.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::marker::{Marker, MarkerText};
 use super::{Fence, Writer, ZoneRules, external_dns, nix, txt};
-use crate::model::{Name, RrType};
+use crate::model::{FastMap, Name, RrType};
 use crate::view::{Node, View};
 
 /// Which sets at a name a sign speaks of.
@@ -46,9 +46,9 @@ pub struct Sign {
 /// costs what changed. It grows with foreign marks, not with the zone.
 #[derive(Debug, Clone, Default)]
 pub struct SignIndex {
-    by_name: HashMap<Name, Vec<Sign>>,
+    by_name: FastMap<Name, Vec<Sign>>,
     /// TXT name → names that it marks.
-    by_txt: HashMap<Name, Vec<Name>>,
+    by_txt: FastMap<Name, Vec<Name>>,
     /// Names that hold a DNAME.
     dnames: BTreeSet<Name>,
     /// Names below the apex that hold NS.

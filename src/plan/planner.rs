@@ -1,14 +1,14 @@
 //! Plans a zone, and plans again only what changed.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::{Hash, Hasher};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher as _;
+use std::num::NonZero;
 
 use super::brake::{self, BrakeState};
 use super::chain;
 use super::name::{Ctx, NamePlan, plan_name, plan_node};
 use super::{Change, Plan, Refusal};
-use crate::model::{Claims, Name, RrType, SourceHealth, rdata};
+use crate::model::{Claims, FastMap, FastSet, Name, RrType, SourceHealth, rdata};
 use crate::ownership::{Classifier, Counts, Marker, MarkerText, SignIndex, ZoneRules};
 use crate::view::{Node, View};
 
@@ -21,7 +21,7 @@ pub struct PlanOptions<'a> {
     /// The whole source counts as one tenant (files): over the limit everything counted is held.
     pub one_tenant: bool,
     /// Whether a name outside the zone holds a DHCID, for PTRs whose target a DHCP server put there.
-    pub dhcid_names: &'a dyn Fn(&Name) -> bool,
+    pub dhcid_names: &'a (dyn Fn(&Name) -> bool + Sync),
 }
 
 impl Default for PlanOptions<'_> {
@@ -51,13 +51,16 @@ pub struct Planner {
     named: BTreeMap<Name, NamePlan>,
     /// Sets by class of every name, by the hash of the name: a million names must not cost a million keys. Should two
     /// names ever share one, a count is off until the next full plan, and nothing else.
-    counted: HashMap<u64, Tally>,
+    counted: FastMap<u64, Tally>,
     total: [usize; CLASSES.len()],
     /// PTR sets that are not ours: whose they are depends on their targets, too.
     foreign_ptrs: usize,
     /// Names of claims that shape the tree: DNAME, and NS below the apex.
     tops: BTreeSet<Name>,
 }
+
+/// Names from which on planning all of them is shared among the cores.
+const MANY: usize = 4096;
 
 /// Class words by place in a [`Tally`]; the first are ours.
 const CLASSES: [&str; 7] = ["ours", "knotwork", "externalDns", "nix", "dhcp", "infrastructure", "unmarked"];
@@ -82,7 +85,7 @@ impl Planner {
             rules,
             signs: SignIndex::default(),
             named: BTreeMap::new(),
-            counted: HashMap::new(),
+            counted: FastMap::default(),
             total: [0; CLASSES.len()],
             foreign_ptrs: 0,
             tops: BTreeSet::new(),
@@ -111,22 +114,21 @@ impl Planner {
         let (rules, signs) = (self.rules.clone(), std::mem::take(&mut self.signs));
         let classes = Classifier::with_index(&rules, view, &signs).dhcid_names(options.dhcid_names);
         let ctx = Ctx { rules: &rules, claims, view, classes };
-        for node in view.nodes() {
+        let of_zone = view.nodes().filter_map(|node| {
             let name = node.name();
-            if is_plain_node(&rules, node, &name) {
-                // The name that it marks is planned by itself, unless nothing else would lead to it.
-                if let Some(parent) = name.parent().filter(|p| !view.in_use(p) && !claims.sets.contains_key(p)) {
-                    let plan = plan_name(&ctx, &parent);
-                    self.put(parent, plan);
-                }
-                continue;
+            if !is_plain_node(&rules, node, &name) {
+                return Some((name, Some(node)));
             }
-            let plan = plan_node(&ctx, &name, Some(node));
-            self.put(name, plan);
-        }
+            // The name that it marks is planned by itself, unless nothing else would lead to it.
+            let parent = name.parent().filter(|p| !view.in_use(p) && !claims.sets.contains_key(p))?;
+            Some((parent, None))
+        });
         let marks = signs.dname_marks().filter(|name| !claims.sets.contains_key(name));
-        for name in claims.sets.keys().chain(marks).filter(|name| !view.in_use(name)) {
-            self.put(name.clone(), plan_name(&ctx, name));
+        let absent = claims.sets.keys().chain(marks).filter(|name| !view.in_use(name));
+        let todo: Vec<(Name, Option<Node<'_>>)> = of_zone.chain(absent.map(|name| (name.clone(), None))).collect();
+        let plans = plan_all(&ctx, &todo);
+        for ((name, _), plan) in todo.into_iter().zip(plans) {
+            self.put(name, plan);
         }
         drop(ctx);
         self.signs = signs;
@@ -163,7 +165,7 @@ impl Planner {
         if dirty.objects {
             todo.extend(self.named.keys().cloned());
         }
-        let mut targets: HashSet<Name> = dirty.targets.iter().cloned().collect();
+        let mut targets: FastSet<Name> = dirty.targets.iter().cloned().collect();
         self.plan_names(claims, view, options, todo, &mut targets);
         if !targets.is_empty() && self.foreign_ptrs > 0 {
             // Who points at a name is written nowhere; a walk over the zone is the price of a lease that comes or goes,
@@ -176,7 +178,7 @@ impl Planner {
                 })
             };
             let pointing = view.nodes().filter(points).map(|node| node.name()).collect();
-            self.plan_names(claims, view, options, pointing, &mut HashSet::new());
+            self.plan_names(claims, view, options, pointing, &mut FastSet::default());
         }
     }
 
@@ -187,7 +189,7 @@ impl Planner {
         view: &View,
         options: &PlanOptions<'_>,
         names: BTreeSet<Name>,
-        moved: &mut HashSet<Name>,
+        moved: &mut FastSet<Name>,
     ) {
         let ctx = Ctx {
             rules: &self.rules,
@@ -219,9 +221,7 @@ impl Planner {
 
     /// Keeps the plan of a name; tells whether a DHCID came there or went.
     fn put(&mut self, name: Name, mut plan: NamePlan) -> bool {
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        let key = hasher.finish();
+        let key = self.counted.hasher().hash_one(&name);
         let mut tally = tally(&std::mem::take(&mut plan.counts));
         tally[CLASSES.len()] =
             if plan.has_dhcid { HAS_DHCID } else { 0 } | if plan.has_foreign_ptr { HAS_FOREIGN_PTR } else { 0 };
@@ -300,6 +300,28 @@ impl Planner {
         chain::dnames(&self.rules, view, &mut plan.changes);
         plan
     }
+}
+
+/// Plans names on all cores: each by itself, since none looks at another's plan.
+fn plan_all(ctx: &Ctx<'_>, todo: &[(Name, Option<Node<'_>>)]) -> Vec<NamePlan> {
+    let one = |(name, node): &(Name, Option<Node<'_>>)| match node {
+        Some(node) => plan_node(ctx, name, Some(*node)),
+        None => plan_name(ctx, name),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    if todo.len() < MANY || cores == 1 {
+        return todo.iter().map(one).collect();
+    }
+    std::thread::scope(|scope| {
+        let share = todo.len().div_ceil(cores);
+        let parts: Vec<_> =
+            todo.chunks(share).map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())).collect();
+        let joined = parts.into_iter().map(|part| match part.join() {
+            Ok(plans) => plans,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        joined.flatten().collect()
+    })
 }
 
 fn is_top(rules: &ZoneRules, claims: &Claims, name: &Name) -> bool {

@@ -1,9 +1,7 @@
 //! Cuts a plan into units: what an UPDATE must never split.
 
-use std::collections::{HashMap, HashSet};
-
 use super::{Change, Edit, Guard, Plan};
-use crate::model::{Name, Rdata, RrType};
+use crate::model::{FastMap, FastSet, Name, Rdata, RrType};
 
 /// Changes that travel in one message or not at all: a connected component over the record sets that they pin.
 #[derive(Debug, Clone)]
@@ -25,7 +23,7 @@ pub fn units(plan: &Plan) -> Vec<Unit> {
     let sendable: Vec<usize> = (0..plan.changes.len()).filter(|index| !plan.changes[*index].held).collect();
     let mut sets = Groups::new(plan.changes.len());
     // Joined by name: the types of a name share its marker's set anyway, and a prerequisite about a whole name concerns each.
-    let mut first: HashMap<&Name, usize> = HashMap::new();
+    let mut first: FastMap<&Name, usize> = FastMap::default();
     for &index in sendable.iter().filter(|index| plan.changes[**index].after.is_none()) {
         let mut last: Option<&Name> = None;
         for name in pinned(&plan.changes[index]) {
@@ -37,7 +35,7 @@ pub fn units(plan: &Plan) -> Vec<Unit> {
             sets.join(other, index);
         }
     }
-    let mut members: HashMap<usize, usize> = HashMap::new();
+    let mut members: FastMap<usize, usize> = FastMap::default();
     let mut units: Vec<Unit> = Vec::new();
     for index in sendable {
         let change = &plan.changes[index];
@@ -62,7 +60,7 @@ pub fn units(plan: &Plan) -> Vec<Unit> {
 fn fill(unit: &mut Unit, plan: &Plan) {
     // One change alone repeats nothing.
     let alone = unit.changes.len() == 1;
-    let (mut guards, mut removes, mut adds) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let (mut guards, mut removes, mut adds) = (FastSet::default(), FastSet::default(), FastSet::default());
     let (mut first, mut middle, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for change in unit.changes.iter().map(|index| &plan.changes[*index]) {
         unit.guards.extend(change.guards.iter().filter(|guard| alone || guards.insert(*guard)).cloned());

@@ -1,9 +1,7 @@
 //! What a record set and its markers should be, from the claims that won and the markers that stay.
 
-use std::collections::HashSet;
-
 use super::contest::{Contest, Holder};
-use crate::model::{Claim, DeletionPolicy, Name, Rdata, RrSet, RrType};
+use crate::model::{Claim, DeletionPolicy, FastSet, Name, Rdata, RrSet, RrType};
 use crate::ownership::{Marker, OwnMark, SetHash, ZoneRules};
 
 /// The wanted state of one record set.
@@ -76,7 +74,7 @@ fn stays(holder: &Holder) -> bool {
 
 /// Live values that the markers list.
 fn kept_values(rtype: RrType, marks: &[&OwnMark], live: Option<&RrSet>) -> Vec<Rdata> {
-    let hashes: HashSet<SetHash> = marks.iter().flat_map(|mark| mark.marker.share.iter().flatten().copied()).collect();
+    let hashes: FastSet<SetHash> = marks.iter().flat_map(|mark| mark.marker.share.iter().flatten().copied()).collect();
     live.iter()
         .flat_map(|set| &set.values)
         .filter(|value| hashes.contains(&SetHash::of_value(rtype, value)))
@@ -108,8 +106,8 @@ pub(super) fn is_as_marked(rtype: RrType, marks: &[&OwnMark], live: &RrSet) -> b
     if let Some(alone) = marks.iter().find(|mark| mark.marker.share.is_none()) {
         return alone.marker.set == SetHash::of_set(rtype, live);
     }
-    let listed: HashSet<SetHash> = marks.iter().flat_map(|mark| mark.marker.share.iter().flatten().copied()).collect();
-    let there: HashSet<SetHash> = live.values.iter().map(|value| SetHash::of_value(rtype, value)).collect();
+    let listed: FastSet<SetHash> = marks.iter().flat_map(|mark| mark.marker.share.iter().flatten().copied()).collect();
+    let there: FastSet<SetHash> = live.values.iter().map(|value| SetHash::of_value(rtype, value)).collect();
     listed == there
 }
 

@@ -11,7 +11,7 @@ use super::config::Config;
 use super::diagnostic::Diagnostic;
 use super::document::{Context, Document, Fault, Read, cut, read};
 use super::walk::{Input, files_of, read_stable};
-use crate::model::{Claims, Name, ObjectId, ObjectState, SourceHealth};
+use crate::model::{Claims, FastMap, Name, ObjectId, ObjectState, SourceHealth};
 use crate::spec::Lowered;
 
 /// Where an object stands.
@@ -86,7 +86,7 @@ pub fn load(inputs: &[Input], config: &Config, prune: bool) -> Loaded {
 
     let mut gathered = Gathered {
         found: vec![0; inputs.len()],
-        objects: HashMap::with_capacity(results.len()),
+        objects: FastMap::with_capacity_and_hasher(results.len(), Default::default()),
         claims: config.zones().map(|zone| (zone.rules.zone.clone(), Claims::default())).collect(),
         twice: HashSet::new(),
     };
@@ -139,7 +139,7 @@ fn withdraw(claims: &mut HashMap<Name, Claims>, objects: &HashSet<ObjectId>) {
 /// What comes together while the documents are looked at in their order.
 struct Gathered {
     found: Vec<usize>,
-    objects: HashMap<ObjectId, ObjectState>,
+    objects: FastMap<ObjectId, ObjectState>,
     claims: HashMap<Name, Claims>,
     twice: HashSet<ObjectId>,
 }

@@ -1,6 +1,5 @@
 //! Applying a plan: what is sent, and what became of every change.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use super::EngineError;
@@ -12,6 +11,7 @@ use super::pieces::{Piece, Pieces, State};
 use super::report::{ChangeOutcome, Outcome, Report};
 use super::run::{Run, STALE};
 use crate::dns::update;
+use crate::model::FastMap;
 use crate::plan::{self, Change, Edit, Plan};
 
 /// Tells which changes shall wait, for instance because they failed a moment ago.
@@ -125,6 +125,11 @@ impl Engine {
         if !sent {
             return (None, None);
         }
+        let sent_sets = pieces.all.iter().filter(|piece| piece.state == State::Applied).count();
+        if self.view().is_some_and(|view| sent_sets > 1000 && sent_sets > view.name_count() / 4) {
+            // Reading such a zone anew is several times quicker than following every step that was just sent.
+            self.force_full();
+        }
         if let Err(error) = self.refresh().await {
             return (None, Some(error));
         }
@@ -157,7 +162,7 @@ fn readded(pieces: &Pieces) -> Vec<Edit> {
 fn pieces_of(plan: &Plan, skip: Skip<'_>) -> Vec<Piece> {
     let zone = &plan.zone;
     let units = plan::units(plan);
-    let mut by_change: HashMap<usize, usize> = HashMap::new();
+    let mut by_change: FastMap<usize, usize> = FastMap::default();
     let mut pieces: Vec<Piece> = Vec::with_capacity(units.len());
     let mut wanted: Vec<Option<usize>> = Vec::with_capacity(units.len());
     for unit in units {
@@ -205,7 +210,7 @@ fn taken(pieces: &Pieces) -> impl Iterator<Item = usize> {
 }
 
 fn outcomes(plan: &Plan, pieces: Option<&Pieces>, stopped: Option<&EngineError>) -> Vec<ChangeOutcome> {
-    let mut states: HashMap<usize, (&State, bool)> = HashMap::new();
+    let mut states: FastMap<usize, (&State, bool)> = FastMap::default();
     for piece in pieces.iter().flat_map(|pieces| &pieces.all) {
         for change in &piece.changes {
             states.insert(*change, (&piece.state, piece.lost > 0));

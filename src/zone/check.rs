@@ -1,9 +1,8 @@
 //! Prerequisites and edits judged on our own copy of the zone.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
-use crate::model::{Name, RrSet, RrType, rdata};
+use crate::model::{FastMap, FastSet, Name, RrSet, RrType, rdata};
 use crate::plan::{Edit, Guard};
 use crate::view::View;
 
@@ -25,8 +24,8 @@ pub fn holds(view: &View, guard: &Guard) -> bool {
 /// messages that followed.
 pub fn satisfied(view: &View, edits: &[Edit], later: &[Edit]) -> bool {
     // Each set is fetched once: a unit may hold thousands of edits of one set.
-    let mut live: HashMap<(&Name, RrType), Live> = HashMap::new();
-    let added: HashSet<(&Name, RrType, Cow<'_, [u8]>)> = edits
+    let mut live: FastMap<(&Name, RrType), Live> = FastMap::default();
+    let added: FastSet<(&Name, RrType, Cow<'_, [u8]>)> = edits
         .iter()
         .chain(later)
         .filter_map(|edit| match edit {
@@ -50,7 +49,7 @@ pub fn satisfied(view: &View, edits: &[Edit], later: &[Edit]) -> bool {
 
 struct Live {
     ttl: u32,
-    values: HashSet<Vec<u8>>,
+    values: FastSet<Vec<u8>>,
 }
 
 impl Live {
@@ -60,7 +59,7 @@ impl Live {
                 ttl: set.ttl,
                 values: set.values.iter().map(|value| rdata::canonical(rtype, value).into_owned()).collect(),
             },
-            None => Live { ttl: 0, values: HashSet::new() },
+            None => Live { ttl: 0, values: FastSet::default() },
         }
     }
 }

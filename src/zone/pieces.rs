@@ -1,9 +1,9 @@
 //! Units on their way: packing into messages, and what became of each.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::report::Outcome;
-use crate::model::RrType;
+use crate::model::{FastMap, RrType};
 use crate::plan::{Edit, Guard};
 
 /// Octets that a message is filled to (DESIGN §5.4); a larger unit goes alone.
@@ -97,10 +97,10 @@ pub(super) struct Pieces {
     ready: VecDeque<usize>,
     retries: VecDeque<Batch>,
     suspects: VecDeque<Batch>,
-    dependents: HashMap<usize, Vec<usize>>,
-    refused: HashMap<RrType, u32>,
-    accepted: HashMap<RrType, u32>,
-    given_up: HashMap<RrType, (&'static str, String)>,
+    dependents: FastMap<usize, Vec<usize>>,
+    refused: FastMap<RrType, u32>,
+    accepted: FastMap<RrType, u32>,
+    given_up: FastMap<RrType, (&'static str, String)>,
 }
 
 impl Pieces {

@@ -1,10 +1,10 @@
 //! Sending units: packed, pipelined, and taken apart where a server says no.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::Engine;
 use super::fence::Swap;
@@ -15,10 +15,13 @@ use super::report::Outcome;
 use super::{EngineError, safety};
 use crate::dns::update;
 use crate::knot::{Answered, ServerError, Session, UpdateResult, WINDOW};
-use crate::model::RrType;
+use crate::model::{FastMap, RrType};
 
 /// A view of this age is read again before anything is sent from it: the process may have been stopped meanwhile.
 pub(super) const STALE: Duration = Duration::from_secs(10);
+
+/// Messages made ready beyond those in flight: a server answers a window at once, and should find the next one waiting.
+const AHEAD: usize = WINDOW / 2;
 
 /// Failed prerequisites (RFC 2136 §2.2).
 fn is_prerequisite(rcode: u16) -> bool {
@@ -85,7 +88,7 @@ pub(super) struct Run<'e> {
     pub fence_alone: bool,
     /// Messages with nothing but the fence that failed.
     pub futile: u32,
-    out: HashMap<u64, Out>,
+    out: FastMap<u64, Out>,
     pub troubles: Vec<(Batch, Trouble)>,
     halt: bool,
     next_tag: u64,
@@ -100,6 +103,9 @@ pub(super) struct Run<'e> {
     /// When we were last known to be awake with a view that was current.
     pub awake: Instant,
     answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
+    /// Messages that are ready wait here for their turn; those that had none when the run ends are never sent.
+    feed: mpsc::Sender<(u64, Vec<u8>)>,
+    _feeder: AbortOnDropHandle<()>,
     first_sent: Option<Instant>,
     last_answer: Option<Instant>,
     sent: u64,
@@ -113,6 +119,17 @@ pub(super) struct Run<'e> {
 impl<'e> Run<'e> {
     pub fn new(engine: &'e mut Engine, pieces: Vec<Piece>, swap: Option<Swap>) -> Self {
         let session = engine.session();
+        let answers = mpsc::channel(WINDOW + AHEAD);
+        let (feed, mut ready) = mpsc::channel::<(u64, Vec<u8>)>(AHEAD);
+        let (updates, zone, reply) = (session.updates().clone(), engine.zone().clone(), answers.0.clone());
+        let feeder = tokio::spawn(async move {
+            while let Some((tag, message)) = ready.recv().await {
+                // Fails when the runtime shuts down; the run then waits for an answer no longer than its patience.
+                if updates.submit(&zone, message, tag, &reply).await.is_err() {
+                    return;
+                }
+            }
+        });
         let awake = engine.seen_at().unwrap_or_else(Instant::now);
         Run {
             engine,
@@ -122,7 +139,7 @@ impl<'e> Run<'e> {
             offered: Vec::new(),
             fence_alone: false,
             futile: 0,
-            out: HashMap::new(),
+            out: FastMap::default(),
             troubles: Vec::new(),
             halt: false,
             next_tag: 0,
@@ -131,7 +148,9 @@ impl<'e> Run<'e> {
             reread: false,
             key_proven: false,
             awake,
-            answers: mpsc::channel(WINDOW),
+            answers,
+            feed,
+            _feeder: AbortOnDropHandle::new(feeder),
             first_sent: None,
             last_answer: None,
             sent: 0,
@@ -182,7 +201,7 @@ impl<'e> Run<'e> {
         self.halt = false;
         loop {
             // Nothing follows a raise before it is answered.
-            while !self.halt && self.out.len() < WINDOW && !matches!(self.raise, Raise::Out(_)) {
+            while !self.halt && self.out.len() < WINDOW + AHEAD && !matches!(self.raise, Raise::Out(_)) {
                 if self.pieces.suspected() {
                     // Suspects travel alone.
                     if !self.out.is_empty() {
@@ -287,8 +306,7 @@ impl<'e> Run<'e> {
         let tag = self.next_tag;
         self.next_tag += 1;
         self.out.insert(tag, Out { batch, swap });
-        let reply = self.answers.0.clone();
-        match self.session.updates().submit(&zone, message, tag, &reply).await {
+        match self.feed.send((tag, message)).await {
             Ok(()) => Ok(()),
             Err(_) => Err(EngineError::Internal("the update channel ended".to_owned())),
         }

@@ -3,9 +3,7 @@
 //! The planner never makes such a message. This is the one place that would notice if it did: a Knot before 3.4.0 dies
 //! of some of these, and answers SERVFAIL to its innocent neighbours for others (`reference/knot.md` facts 6 and 7).
 
-use std::collections::HashMap;
-
-use crate::model::{Name, RrType, rdata};
+use crate::model::{FastMap, Name, RrType, rdata};
 use crate::plan::{Edit, Guard};
 
 /// Why a message must not be sent: always a bug of ours.
@@ -80,7 +78,7 @@ pub fn check<'a>(
 }
 
 fn check_guards<'a>(zone: &Name, guards: impl Iterator<Item = &'a Guard>) -> Result<(), Unsafe> {
-    let mut pinned: HashMap<(&Name, RrType), &Guard> = HashMap::new();
+    let mut pinned: FastMap<(&Name, RrType), &Guard> = FastMap::default();
     for guard in guards {
         let name = match guard {
             Guard::NameNotInUse(name)

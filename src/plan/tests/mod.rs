@@ -10,7 +10,6 @@ mod properties;
 mod speed;
 mod tree;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::*;
@@ -127,7 +126,7 @@ impl World {
     }
 
     fn object_state(&mut self, object: &ObjectId, state: Option<ObjectState>) {
-        let mut objects: HashMap<_, _> = (*self.claims.objects).clone();
+        let mut objects = (*self.claims.objects).clone();
         match state {
             Some(state) => objects.insert(object.clone(), state),
             None => objects.remove(object),

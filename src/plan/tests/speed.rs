@@ -6,7 +6,7 @@ use super::*;
 
 fn claims(count: u32, last: impl Fn(u32) -> u8) -> Claims {
     let mut claims = Claims::default();
-    let mut objects = HashMap::new();
+    let mut objects = crate::model::FastMap::default();
     for i in 0..count {
         let object = ObjectId::static_record("dns", &format!("o{i}"));
         objects.insert(object.clone(), ObjectState::Present);
