@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use serde_saphyr::{Budget, Options};
 
 use super::diagnostic::Diagnostic;
+use super::quick;
 use super::tree::{self, Place, Tree};
 use crate::model::{ObjectId, ObjectState};
 use crate::spec::schema::{mismatches, nearest};
@@ -139,7 +140,7 @@ pub(super) fn read(file: &str, document: Document<'_>, context: Context<'_>) -> 
     let record = |tree: &Tree, line| reader.record(tree, line, context);
     // The common case first: it is an object of ours and right.
     if text.len() <= LONG
-        && let Ok(record) = parse::<StaticDnsRecord>(text)
+        && let Some(record) = quick::read(text).or_else(|| parse::<StaticDnsRecord>(text).ok())
         && is_ours(&record)
     {
         let lowered = lower(&record, context.zones, context.rights);

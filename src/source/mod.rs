@@ -10,6 +10,7 @@ pub mod fuzzing;
 mod keyfile;
 mod manifests;
 mod policies;
+mod quick;
 mod tree;
 mod walk;
 

@@ -15,7 +15,7 @@ pub const VERSION: &str = "v1alpha1";
 pub const KIND: &str = "StaticDNSRecord";
 
 /// A `StaticDNSRecord` as a manifest has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StaticDnsRecord {
     /// `dns.knotwork.dev/v1alpha1`.
