@@ -91,7 +91,7 @@ impl Planning {
         view: &View,
         release: Option<&str>,
         one_tenant: bool,
-        dhcid_names: &dyn Fn(&Name) -> bool,
+        dhcid_names: &(dyn Fn(&Name) -> bool + Sync),
     ) -> Plan {
         let (recent, owned) = self.window.used(Instant::now());
         (self.brake.recent, self.brake.owned_at_start) = (recent, owned);

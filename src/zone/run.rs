@@ -112,7 +112,7 @@ pub(super) struct Run<'e> {
     bytes: u64,
     pub last_refusal: Option<ServerError>,
     /// What the server was found to refuse, by the type of the units.
-    pub culprits: HashMap<RrType, Culprit>,
+    pub culprits: FastMap<RrType, Culprit>,
     knobs: Knobs,
 }
 
@@ -156,7 +156,7 @@ impl<'e> Run<'e> {
             sent: 0,
             bytes: 0,
             last_refusal: None,
-            culprits: HashMap::new(),
+            culprits: FastMap::default(),
             knobs: Knobs::from_env(),
         }
     }

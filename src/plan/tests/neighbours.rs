@@ -193,8 +193,8 @@ fn markers_of_an_old_owner_id_and_of_external_dns_are_replaced() {
 #[test]
 fn a_ptr_is_planned_again_when_a_dhcid_comes_to_its_target() {
     let mut world = World::new().there("p PTR lease").there("q PTR far.example.").claim("p", "p PTR lease");
-    let known = std::cell::RefCell::new(false);
-    let outside = |_: &Name| *known.borrow();
+    let known = std::sync::atomic::AtomicBool::new(false);
+    let outside = |_: &Name| known.load(std::sync::atomic::Ordering::SeqCst);
     let options = PlanOptions { dhcid_names: &outside, ..PlanOptions::default() };
     let mut planner = Planner::new(world.rules.clone());
     planner.full(&world.claims, &world.view, &options);
@@ -212,9 +212,9 @@ fn a_ptr_is_planned_again_when_a_dhcid_comes_to_its_target() {
     world.cut("lease DHCID");
     assert_eq!(state(&world, zone("lease")), free);
     // In another zone.
-    *known.borrow_mut() = true;
+    known.store(true, std::sync::atomic::Ordering::SeqCst);
     let target = || Dirty { targets: vec![n("far.example")], ..Dirty::default() };
     assert_eq!(state(&world, target()), (free.0.clone(), 1));
-    *known.borrow_mut() = false;
+    known.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(state(&world, target()), free);
 }
