@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +48,8 @@ fn claim(name: &str, rtype: RrType, ttl: u32, value: &str) -> Claim {
 
 fn claims(all: Vec<Claim>) -> Arc<Claims> {
     let mut claims = Claims::default();
-    let objects: HashMap<_, _> = all.iter().map(|claim| (claim.object.clone(), ObjectState::Present)).collect();
+    let objects: knotwork::model::FastMap<_, _> =
+        all.iter().map(|claim| (claim.object.clone(), ObjectState::Present)).collect();
     all.into_iter().for_each(|claim| claims.insert(claim));
     claims.objects = Arc::new(objects);
     Arc::new(claims)
