@@ -1,5 +1,6 @@
 //! `doctor`: tries, harmlessly, everything that a run will need, and names the line to change.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -73,24 +74,40 @@ impl Visit<'_> {
                 Some(key) => self.good(&format!("key {}", key.to_relaxed())),
                 None => self.doubtful("no TSIG key: anybody can forge its answers; add `tsig:` to this server"),
             }
+            let mut views = Vec::new();
             for zone in &settings.zones {
-                self.zone(config, &session, zone).await;
+                views.extend(self.zone(config, &session, zone).await.map(|view| (&zone.rules, view)));
+            }
+            // Whose a PTR is may depend on its target, in another zone.
+            let dhcid: HashSet<Name> = views.iter().flat_map(|(_, view)| super::pass::dhcid_names(view)).collect();
+            for (rules, view) in &views {
+                self.ownership(rules, view, &dhcid);
             }
         }
     }
 
-    async fn zone(&mut self, config: &Config, session: &Arc<Session>, settings: &ZoneSettings) {
+    /// Tries a zone; gives it when it could be read.
+    async fn zone(&mut self, config: &Config, session: &Arc<Session>, settings: &ZoneSettings) -> Option<View> {
         let zone = &settings.rules.zone;
         let name = zone.to_relaxed();
         let serial = match session.soa(zone).await {
             Ok(serial) => serial,
-            Err(error) => return self.bad(&format!("zone {name}: {}", self.with_remedy(config, &error))),
+            Err(error) => {
+                self.bad(&format!("zone {name}: {}", self.with_remedy(config, &error)));
+                return None;
+            }
         };
         self.good(&format!("zone {name}: answers, serial {serial}; key and clock agree"));
         let view = match session.transfer(zone, None).await {
             Ok(Transfer::Full(view)) => view,
-            Ok(_) => return self.bad(&format!("zone {name}: the transfer brought no zone")),
-            Err(error) => return self.bad(&format!("zone {name}: transfer: {}", self.with_remedy(config, &error))),
+            Ok(_) => {
+                self.bad(&format!("zone {name}: the transfer brought no zone"));
+                return None;
+            }
+            Err(error) => {
+                self.bad(&format!("zone {name}: transfer: {}", self.with_remedy(config, &error)));
+                return None;
+            }
         };
         self.good(&format!("zone {name}: transfer allowed, {}", count(view.name_count(), "name")));
         if serial_newer(serial, view.serial()) {
@@ -102,7 +119,7 @@ impl Visit<'_> {
         } else {
             self.rights(session, &settings.rules).await;
         }
-        self.ownership(&settings.rules, &view);
+        Some(view)
     }
 
     fn with_remedy(&self, config: &Config, error: &ServerError) -> String {
@@ -201,7 +218,7 @@ impl Visit<'_> {
         }
     }
 
-    fn ownership(&mut self, rules: &ZoneRules, view: &View) {
+    fn ownership(&mut self, rules: &ZoneRules, view: &View, dhcid: &HashSet<Name>) {
         let name = rules.zone.to_relaxed();
         let fence = Fence::name(rules);
         let held =
@@ -215,7 +232,8 @@ impl Visit<'_> {
             None if ours => self.bad(&format!("zone {name}: markers of owner \"{}\" but no fence; `knotwork zone takeover {name}` if no other installation uses this owner id", rules.owner)),
             None => self.good(&format!("zone {name}: nothing of ours yet")),
         }
-        let classifier = Classifier::new(rules, view);
+        let lookup = |name: &Name| dhcid.contains(name);
+        let classifier = Classifier::new(rules, view).dhcid_names(&lookup);
         if let Some(at) = classifier.signs().mislabelled() {
             self.bad(&format!("zone {name}: {at} is a marker of ours under another label than \"{}\"; set `marker: {{label: …}}` back", rules.label));
         }

@@ -241,7 +241,8 @@ async fn apply_zone(engine: Option<Engine>, mut result: ZoneResult) -> ZoneResul
     result
 }
 
-fn dhcid_names(view: &View) -> Vec<Name> {
+/// Names that a DHCP server holds.
+pub fn dhcid_names(view: &View) -> Vec<Name> {
     view.sets().filter(|(_, rtype, _)| *rtype == RrType::DHCID).map(|(name, _, _)| name).collect()
 }
 

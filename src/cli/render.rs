@@ -62,8 +62,11 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
         for orphan in &plan.orphans {
             let mark = printer.paint(Tone::Change, "?");
             printer.line(&format!(
-                "  {mark} {} {} orphan: its object {} is not declared any more (--prune deletes it)",
-                orphan.name, orphan.rtype, orphan.resource
+                "  {mark} {} {} orphan: its object {} is not declared any more ({})",
+                orphan.name,
+                orphan.rtype,
+                orphan.resource,
+                if orphan.retain { "--prune removes its marker and keeps the record" } else { "--prune deletes it" }
             ));
         }
         for note in &plan.notes {
@@ -107,8 +110,11 @@ fn change(change: &Change, outcome: Option<&ChangeOutcome>, printer: &mut Printe
     let ttl = |set: &Option<crate::model::RrSet>| set.as_ref().map_or(0, |set| set.ttl);
     let (name, rtype) = (&change.name, change.rtype);
     let body = match change.action {
-        Action::Create | Action::Adopt => format!("{name} {} {rtype} {}", ttl(&change.new), new.unwrap_or_default()),
-        Action::Replace => {
+        Action::Create => format!("{name} {} {rtype} {}", ttl(&change.new), new.unwrap_or_default()),
+        Action::Adopt if old.is_none() || old == new => {
+            format!("{name} {} {rtype} {}", ttl(&change.new), new.unwrap_or_default())
+        }
+        Action::Replace | Action::Adopt => {
             format!("{name} {} {rtype} {} -> {}", ttl(&change.new), old.unwrap_or_default(), new.unwrap_or_default())
         }
         Action::Ttl => format!("{name} {rtype} ttl {} -> {}", ttl(&change.old), ttl(&change.new)),

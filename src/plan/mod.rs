@@ -142,6 +142,8 @@ pub struct Orphan {
     pub rtype: RrType,
     /// The object its marker names.
     pub resource: ObjectId,
+    /// Its deletion would take away only the marker (`deletionPolicy: Retain`).
+    pub retain: bool,
 }
 
 /// What the brake holds.

@@ -321,7 +321,7 @@ impl<'a> Desk<'a, '_> {
     }
 
     fn orphan(&self, rtype: RrType, mark: &OwnMark) -> Orphan {
-        Orphan { name: self.name().clone(), rtype, resource: mark.marker.resource.clone() }
+        Orphan { name: self.name().clone(), rtype, resource: mark.marker.resource.clone(), retain: mark.marker.retain }
     }
 
     fn settle_claimed(&mut self, contests: &BTreeMap<RrType, Contest<'a>>) {
