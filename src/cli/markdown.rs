@@ -11,7 +11,11 @@ pub fn zone(result: &ZoneResult) -> String {
         out.push_str(&format!("**{}**: {}\n\n", error.reason(), cell(&error.to_string())));
     }
     let Some(plan) = &result.plan else { return out };
-    if plan.changes.is_empty() && plan.conflicts.is_empty() && plan.orphans.is_empty() {
+    if let Some((number, why)) = &plan.waiting {
+        let waits = if *number == 1 { "1 delete waits" } else { &format!("{number} deletes wait") };
+        out.push_str(&format!("**{waits}** until everything can be read: {}\n\n", cell(why)));
+    }
+    if plan.changes.is_empty() && plan.waiting.is_none() && plan.conflicts.is_empty() && plan.orphans.is_empty() {
         out.push_str("Nothing to do.\n\n");
         return out;
     }

@@ -38,7 +38,12 @@ pub fn main() -> ExitCode {
         }
     };
     let mut printer = Printer::new();
-    log(matches!(&args.command, Command::Apply(apply) if apply.watch));
+    let resident = match &args.command {
+        Command::Apply(apply) => apply.watch,
+        Command::Demo(demo) => !demo.once,
+        _ => false,
+    };
+    log(resident);
     let exit = match args.command {
         Command::Route(args) => route::route(&args, &mut printer),
         Command::Crds => {

@@ -137,9 +137,15 @@ impl Pass {
         let names: Arc<HashSet<Name>> =
             Arc::new(self.seats.iter().filter_map(|(seat, _)| seat.engine.view()).flat_map(dhcid_names).collect());
         self.dhcid = Arc::clone(&names);
+        // Who holds a name of a zone that could not be read nobody knows: it may be a DHCP server.
+        let unread = self.seats.iter().filter(|(seat, error)| error.is_some() || seat.engine.view().is_none());
+        let unread: Vec<Name> = unread.map(|(seat, _)| seat.engine.zone().clone()).collect();
+        let unread: Arc<[Name]> = unread.into_iter().chain(self.failed.iter().map(|(zone, _)| zone.clone())).collect();
         for (seat, _) in &mut self.seats {
-            let names = Arc::clone(&names);
-            let lookup: DhcidNames = Arc::new(move |name: &Name| names.contains(name));
+            let (names, unread) = (Arc::clone(&names), Arc::clone(&unread));
+            let lookup: DhcidNames = Arc::new(move |name: &Name| {
+                names.contains(name) || unread.iter().any(|zone| !zone.is_root() && name.is_at_or_below(zone))
+            });
             seat.engine.set_dhcid_names(lookup);
         }
         self

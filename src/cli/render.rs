@@ -48,7 +48,7 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
             self::change(change, outcomes.and_then(|all| all.of(change)), printer);
         }
         for outcome in outcomes.map(|applied| applied.beyond(plan)).unwrap_or_default() {
-            ended(outcome, printer);
+            further(outcome, printer);
         }
         for conflict in &plan.conflicts {
             let source = conflict.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
@@ -130,6 +130,17 @@ fn change(change: &Change, outcome: Option<&ChangeOutcome>, printer: &mut Printe
     if let Some(outcome) = outcome {
         ended(outcome, printer);
     }
+}
+
+/// A change that only a later pass of the same run came to.
+fn further(outcome: &ChangeOutcome, printer: &mut Printer) {
+    if outcome.outcome != Outcome::Done {
+        return ended(outcome, printer);
+    }
+    let (mark, tone) = sign(outcome.action);
+    let source = outcome.object.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
+    let (name, rtype, word) = (&outcome.name, outcome.rtype, outcome.action.word());
+    printer.line(&format!("  {} {name} {rtype} {word}{source} [in a further pass]", printer.paint(tone, mark)));
 }
 
 /// How a change ended, where it is not as wished.

@@ -196,9 +196,11 @@ impl Resident {
             self.tell(printer);
             self.write_metrics(printer);
         }
+        // Before the workers leave the board: a file without zones would silence every alert on it.
+        self.written = None;
+        self.write_metrics(printer);
         self.stop_workers(|_| true).await;
         self.tell(printer);
-        self.write_metrics(printer);
         printer.line("stopped; the zones stay as they are");
         Exit::Done
     }

@@ -19,9 +19,10 @@ use super::stream::{self, Deframer};
 use super::{Settings, random_id};
 use crate::model::Name;
 
-/// Messages in flight on one connection, of all zones together (`gate` shares them out). Knot duplicates the connection's descriptor for every queued message and leaves
-/// messages unanswered when it runs out of them, so more is not faster but worse.
-pub const WINDOW: usize = 100;
+/// Messages in flight on one connection, of all zones together (`gate` shares them out). Knot duplicates the
+/// connection's descriptor for every queued message and leaves messages unanswered when it runs out of them, and BIND
+/// refuses what is over its `update-quota` (100), so more is not faster but worse.
+pub const WINDOW: usize = 64;
 
 /// Octets waiting to be written beyond which no further message is taken from the queue.
 const WRITE_AHEAD: usize = 512 * 1024;

@@ -175,6 +175,11 @@ impl<'a> Classifier<'a> {
         Writer::Unmarked
     }
 
+    /// Whose mark or fence this set itself is; `None` for data. Nothing marks a mark, and yet it is its writer's.
+    pub fn mark_in(&self, facts: &NameFacts, rtype: RrType) -> Option<Writer> {
+        facts.set(rtype).filter(|_| rtype == RrType::TXT).and_then(|set| self.speaker(&facts.name, set))
+    }
+
     /// Whether a PTR set names somebody whom a DHCP server put there.
     pub fn points_at_dhcp(&self, set: &RrSet) -> bool {
         set.values.iter().flat_map(|value| rdata::names_in(RrType::PTR, value)).any(|target| {

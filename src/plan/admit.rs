@@ -151,6 +151,9 @@ impl<'a> Desk<'a, '_> {
     /// No other writer's sign is at the name, save those that we may take.
     fn nobody_elses(&self, rtype: RrType) -> Result<(), Stop> {
         let stranger = self.strangers().next().map(|sign| (sign.writer.clone(), sign.at.to_relaxed()));
+        let mark = self.ctx.classes.mark_in(self.facts, rtype).filter(|writer| *writer != Writer::Ours);
+        let stranger =
+            stranger.or_else(|| mark.map(|writer| (writer, "this very TXT, which marks its records".to_owned())));
         let stranger = stranger.or_else(|| {
             // A PTR to a host of a DHCP server carries no sign of its own.
             let live = self.facts.set(rtype).filter(|_| rtype == RrType::PTR)?;

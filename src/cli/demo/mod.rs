@@ -105,7 +105,7 @@ async fn run(args: &Demo, printer: &mut Printer) -> std::io::Result<Exit> {
     };
     exit = exit.and(zones::zone(&show, Some(config_path.clone()), printer).await);
     printer.line("");
-    printer.line("Try it:");
+    printer.line(if args.once { "Try it while a demo without --once runs, with its port:" } else { "Try it:" });
     printer.line(&format!("  dig @{} -p {} routy.internal A +short", address.ip(), address.port()));
     if args.once {
         return Ok(exit);

@@ -13,6 +13,7 @@ mod format;
 mod layout;
 mod loc;
 mod parse;
+mod shapes;
 mod svcb;
 mod token;
 mod typed;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::error::RdataError;
 use super::layout::{Field, Layout, layout};
-use super::{bitmap, loc, svcb};
+use super::{bitmap, loc, shapes, svcb};
 use crate::model::{Name, Rdata, RrType};
 
 /// The canonical form of RDATA: names whose letter case is of no consequence are in lower case.
@@ -84,7 +84,10 @@ pub fn check(rtype: RrType, rdata: &[u8]) -> Result<(), RdataError> {
     if rdata.len() > usize::from(u16::MAX) {
         return Err(RdataError::TooLong { rtype, len: rdata.len() });
     }
-    let Some(layout) = layout(rtype) else { return Ok(()) };
+    let Some(layout) = layout(rtype) else {
+        let good = shapes::is_well_formed(rtype, rdata);
+        return if good { Ok(()) } else { Err(RdataError::Wire { rtype, field: "value" }) };
+    };
     walk(rtype, layout, rdata, |name, field, part| {
         let good = match field {
             Field::Tag => part[1..].iter().all(u8::is_ascii_alphanumeric),

@@ -189,6 +189,25 @@ fn markers_of_an_old_owner_id_and_of_external_dns_are_replaced() {
     assert!(world.view.at(&full("k8s.a-web")).is_empty());
 }
 
+/// Nothing marks a mark, and yet it is its writer's: whoever took it would take what it marks next.
+#[test]
+fn a_mark_itself_is_never_taken_over() {
+    let mut world = World::new()
+        .there("k8s.a-web TXT heritage=external-dns,external-dns/owner=default,external-dns/resource=service/x/web")
+        .there("web A 10.0.0.7")
+        .there("nix.nas TXT heritage=nix,managed-by=routy")
+        .there("nas A 10.0.0.8")
+        .claim_with("m", "k8s.a-web TXT x", takeover)
+        .claim_with("n", "nix.nas TXT x", takeover)
+        .claim_with("w", "web A 10.0.0.9", takeover)
+        .claim_with("s", "nas A 10.0.0.9", takeover);
+    world.rules.external_dns = vec![Affix { prefix: Some("k8s.".into()), ..Affix::default() }];
+    let plan = world.plan();
+    assert!(plan.changes.is_empty(), "{:?}", lines(&plan));
+    assert_eq!(plan.conflicts.len(), 4);
+    assert!(plan.conflicts.iter().all(|conflict| conflict.reason == "OwnedByOther" && conflict.owner != "unmarked"));
+}
+
 /// A PTR that points at a DHCP server's host is that server's, from the moment on that the DHCID appears until it goes.
 #[test]
 fn a_ptr_is_planned_again_when_a_dhcid_comes_to_its_target() {
