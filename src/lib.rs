@@ -7,12 +7,13 @@
 //! adapters   source · knot · authority files, sockets, servers
 //! engine     zone                      one worker per zone: refresh, plan, apply, report
 //! protocol   dns                       messages, TSIG, transfers: bytes, no sockets
-//! core       model view ownership plan spec split   pure: no I/O, no clock
+//! core       model view ownership plan spec split hostplan   pure: no I/O, no clock
 //! ```
 
 pub mod authority;
 pub mod cli;
 pub mod dns;
+pub mod hostplan;
 pub mod knot;
 pub mod metrics;
 pub mod model;

@@ -11,6 +11,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("plan", 0),
     ("spec", 0),
     ("split", 0),
+    ("hostplan", 0),
     ("dns", 1),
     // The engine drives the transport through its own types, so the transport stands below it.
     ("knot", 2),

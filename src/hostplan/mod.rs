@@ -1,0 +1,218 @@
+//! From a `Wish` and the facts of a host to what must be done there: files, link settings, reloads. Pure.
+//!
+//! The adapter reads what `targets` names into [`Seen`]; `plan` compares and says what would change, which mechanism
+//! carries it and why, and what forbids it. Nothing here knows how a file is written or a bus is called.
+
+use std::collections::BTreeMap;
+
+use crate::split::facts::FileKind;
+use crate::split::policy::Origin;
+use crate::split::wish::LinkWish;
+
+/// What lies at a path of the host, as far as a plan must know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeenFile {
+    /// What it is; a symbolic link is never followed.
+    pub kind: FileKind,
+    /// Where a link points, as written.
+    pub target: Option<String>,
+    /// The bytes of a regular file; `None` where it could not be read.
+    pub content: Option<Vec<u8>>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// Why it could not be replaced (read-only file system, immutable, foreign owner without the right to restore it).
+    pub locked: Option<String>,
+    /// The generator that makes it (NixOS, ostree, authselect).
+    pub generated_by: Option<String>,
+}
+
+/// All that was read of a host's files, by path. Directories that were listed stand in `dirs` with the names of the
+/// entries that begin as ours do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Files by absolute path on the host; what is absent is there as [`FileKind::Absent`].
+    pub files: BTreeMap<String, SeenFile>,
+    /// Directories, with the entries in them.
+    pub dirs: BTreeMap<String, Vec<String>>,
+}
+
+/// What the store remembers of one path that we touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// What was there before us.
+    pub before: SeenFile,
+    /// What we left there; compared with what is seen to tell our work from a person's.
+    pub left: Want,
+}
+
+/// What the store remembers of this host, by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Every path that differs from what was before us, by our doing.
+    pub files: BTreeMap<String, Recorded>,
+}
+
+/// What a plan must have read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// Files.
+    pub paths: Vec<String>,
+    /// Directories of which all entries that begin with [`PREFIX`] are to be read as well.
+    pub dirs: Vec<String>,
+}
+
+/// How the names of our own files begin.
+pub const PREFIX: &str = "50-knotwork";
+
+/// What shall lie at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    /// Nothing.
+    Absent,
+    /// A regular file.
+    File {
+        /// All its bytes.
+        content: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// As written.
+        target: String,
+    },
+}
+
+/// When a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Before resolved reads its files again.
+    Before,
+    /// When links are set and read back.
+    Last,
+}
+
+/// What must be told that a file changed. The worst one of all files counts for each service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Nobody.
+    None,
+    /// networkd: `Reload` over D-Bus.
+    ReloadNetworkd,
+    /// NetworkManager: `Reload` over D-Bus.
+    ReloadNetworkManager,
+    /// systemd itself: `Reload` (a unit of ours).
+    ReloadSystemd,
+    /// resolved: reload from 256 on, else restart.
+    ReloadResolved,
+    /// resolved: a reload would keep what was there (a removed `Domains=`, imported servers).
+    RestartResolved,
+}
+
+/// One change of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStep {
+    /// The absolute path on the host.
+    pub path: String,
+    /// What is there now.
+    pub from: SeenFile,
+    /// What shall be there.
+    pub to: Want,
+    /// When.
+    pub stage: Stage,
+    /// Who must be told.
+    pub effect: Effect,
+    /// Why, for people.
+    pub why: String,
+    /// The policies that it comes from.
+    pub policies: Vec<Origin>,
+}
+
+/// What carries a link's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// A `dns-delegate` (from 258).
+    Delegates,
+    /// A drop-in of resolved.conf.
+    ResolvedConf,
+    /// A drop-in of the link's `.network` file.
+    Networkd,
+    /// The connection's profile.
+    NetworkManager,
+    /// `dns-` lines in interfaces(5), and D-Bus until the next ifup.
+    Ifupdown,
+    /// resolve1 over D-Bus, applied again whenever it is lost.
+    Bus,
+}
+
+/// One mechanism in use, and why it was chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The link, or `None` for what concerns the host as a whole.
+    pub link: Option<String>,
+    /// The mechanism.
+    pub mechanism: Mechanism,
+    /// Why this one.
+    pub why: String,
+}
+
+/// A link's settings over D-Bus: all of them, and which differ from what is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkStep {
+    /// What shall be.
+    pub wish: LinkWish,
+    /// Whether it is set over resolve1 (else a file carries it and it is only read back).
+    pub over_bus: bool,
+    /// What differs now, in words (`servers`, `domains`, `default route`, `dnssec` …); empty when nothing does.
+    pub differs: Vec<String>,
+}
+
+/// Why a plan must not be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// A stable word (`EditedByOthers`, `NotOurs`, `KubeletStub` …).
+    pub reason: &'static str,
+    /// The path, unit or link that it is about.
+    pub at: String,
+    /// What is the matter.
+    pub message: String,
+    /// What a person can do.
+    pub way_out: String,
+}
+
+/// What must be done on a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostPlan {
+    /// What carries the settings.
+    pub chosen: Vec<Chosen>,
+    /// Files that change, in the order of writing.
+    pub files: Vec<FileStep>,
+    /// All links of the wish.
+    pub links: Vec<LinkStep>,
+    /// What keeps this plan from being carried out.
+    pub refusals: Vec<Refusal>,
+    /// What is worth saying.
+    pub notes: Vec<String>,
+}
+
+impl HostPlan {
+    /// Whether the host is as declared.
+    pub fn is_settled(&self) -> bool {
+        self.files.is_empty() && self.links.iter().all(|link| link.differs.is_empty() || !link.over_bus)
+    }
+
+    /// What the changes of one stage ask for, each once, in the order in which it must be done.
+    pub fn effects(&self, stage: Stage) -> Vec<Effect> {
+        let mut all: Vec<Effect> =
+            self.files.iter().filter(|step| step.stage == stage).map(|step| step.effect).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.retain(|effect| *effect != Effect::None);
+        if all.contains(&Effect::RestartResolved) {
+            all.retain(|effect| *effect != Effect::ReloadResolved);
+        }
+        all
+    }
+}
