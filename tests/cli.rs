@@ -106,6 +106,33 @@ fn a_ptr_into_a_zone_that_cannot_be_read_is_nobodys_to_take() {
     assert_eq!(served.server.counters().updates.load(Ordering::Relaxed), 0, "nothing was sent");
 }
 
+/// Sets that are to be taken over are not ours yet: the brake does not speak of them as if they were.
+#[test]
+fn the_brake_tells_takeovers_from_replaces() {
+    let hosts: String = (0..12).map(|host| format!("h{host} A 10.1.1.{host}\n")).collect();
+    let served = serve_zones(&[("internal", &(knot::minimal_zone("internal") + &hosts))]);
+    let site = Site::new(served.server.addr());
+    for host in 0..12 {
+        site.put(&format!("h{host}"), &format!("name: h{host}.internal, a: [10.2.2.{host}], adopt: Takeover"));
+    }
+    let ran = site.apply(&[], 3);
+    let words = "(BrakeHeld): 12 takeovers are held: while 0 sets are ours, no more than 10 may go at once; if they are meant: knotwork apply";
+    assert!(ran.err.contains(words), "{ran:#?}");
+    let json: serde_json::Value = serde_json::from_str(&site.records_run(&["plan", "-o", "json"]).out).unwrap();
+    let held = &json["zones"][0]["held"];
+    assert_eq!((&held["takeovers"], &held["replaces"], &held["owned"]), (&12.into(), &0.into(), &0.into()));
+    // Released, they are ours; and what then changes is a replace.
+    site.apply(&["--release", held["hash"].as_str().unwrap()], 0);
+    for host in 0..12 {
+        site.put(&format!("h{host}"), &format!("name: h{host}.internal, a: [10.3.3.{host}]"));
+    }
+    let ran = site.apply(&[], 3);
+    assert!(
+        ran.err.contains("12 replaces are held: while 12 sets are ours, no more than 10 may go at once"),
+        "{ran:#?}"
+    );
+}
+
 #[test]
 fn an_idle_pass_sends_nothing() {
     let served = serve();

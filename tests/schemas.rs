@@ -189,7 +189,7 @@ fn the_promised_shape() {
     for (pointer, keys) in [
         ("", "zones applied"),
         ("/$defs/zone", "zone serial held changes conflicts orphans skipped"),
-        ("/$defs/held", "hash deletes replaces owned limit"),
+        ("/$defs/held", "hash deletes replaces takeovers owned limit"),
         ("/$defs/change", "action name type ttl old new source held"),
         ("/$defs/conflict", "name type reason owner source"),
         ("/$defs/orphan", "name type resource"),

@@ -456,8 +456,8 @@ impl Said {
         if held != self.held {
             if let Some(held) = &plan.held {
                 printer.warn(&format!(
-                    "zone {zone} (BrakeHeld): {} deletes and {} replaces of {} owned sets are held; if they are meant: set `release: {}` at the zone in the configuration",
-                    held.deletes, held.replaces, held.owned, held.hash
+                    "zone {zone} (BrakeHeld): {}; if they are meant: set `release: {}` at the zone in the configuration",
+                    super::words::held(held), held.hash
                 ));
             }
             self.held = held;

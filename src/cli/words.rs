@@ -1,6 +1,7 @@
 //! Small phrases that several commands share.
 
 use crate::model::{RrSet, RrType, rdata};
+use crate::plan::Held;
 
 /// Most values shown in a line for people.
 const SHOWN: usize = 6;
@@ -37,4 +38,16 @@ fn shorten(text: &str) -> String {
 /// `1 set`, `2 sets`.
 pub fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// What the brake holds and beyond what.
+pub fn held(held: &Held) -> String {
+    let parts: Vec<String> = [(held.deletes, "delete"), (held.replaces, "replace"), (held.takeovers, "takeover")]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, word)| count(number, word))
+        .collect();
+    let are = if held.deletes + held.replaces + held.takeovers == 1 { "is" } else { "are" };
+    let owned = if held.owned == 1 { "1 set is".to_owned() } else { format!("{} sets are", held.owned) };
+    format!("{} {are} held: while {owned} ours, no more than {} may go at once", parts.join(" and "), held.limit)
 }

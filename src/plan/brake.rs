@@ -115,8 +115,9 @@ pub(super) fn judge(
         verdict.freed.extend(ids);
         return (None, verdict);
     }
-    let deletes = held.iter().filter(|(index, _)| changes[*index].action == Action::Delete).count();
-    let summary = Held { hash, deletes, replaces: held.len() - deletes, owned, limit: most };
+    let number = |action| held.iter().filter(|(index, _)| changes[*index].action == action).count();
+    let (deletes, takeovers) = (number(Action::Delete), number(Action::Adopt));
+    let summary = Held { hash, deletes, replaces: held.len() - deletes - takeovers, takeovers, owned, limit: most };
     for (index, _) in held {
         changes[index].held = true;
     }

@@ -153,9 +153,11 @@ pub struct Held {
     pub hash: String,
     /// Deletes held.
     pub deletes: usize,
-    /// Replaces held, takeovers of unmarked or foreign sets among them.
+    /// Replaces of sets of ours held.
     pub replaces: usize,
-    /// Sets owned when the window began.
+    /// Takeovers of unmarked or foreign sets held, where values change.
+    pub takeovers: usize,
+    /// Sets owned when the window began; sets that are to be taken over are not among them.
     pub owned: usize,
     /// Operations that the limit allows.
     pub limit: usize,
