@@ -39,9 +39,19 @@ fn a_second_installation_with_our_owner_id_writes_nothing_until_it_takes_over() 
     assert!(said.contains("takeover internal --from here"), "the way out: {said}");
     assert!(has(&knot, "a.internal. 300 A 10.0.0.1") && !has(&knot, "b.internal."));
     // The wrong instance is refused, the right one taken over.
-    assert_ne!(second.run(&["zone", "takeover", "internal", "--from", "nobody"]).code, 0);
+    for (from, words) in [
+        (&[][..], "it is held by the instance \"here\"; if that one is meant, say `--from here`; nothing was changed"),
+        (&["--from", "nobody"], "it is held by the instance \"here\", not by \"nobody\"; if that one is meant, say"),
+    ] {
+        let ran = second.run(&[&["zone", "takeover", "internal"], from].concat());
+        assert!(ran.code == 1 && ran.err.contains(words) && !ran.err.contains("\"\""), "{ran:#?}");
+    }
     let ran = second.run(&["zone", "takeover", "internal", "--from", "here"]);
-    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert_eq!((ran.code, ran.out.trim()), (0, "zone internal: taken over from \"here\" by \"elsewhere\", epoch 2"));
+    let ran = second.run(&["zone", "takeover", "internal"]);
+    assert_eq!(ran.out.trim(), "zone internal: held by this instance \"elsewhere\" already, now at epoch 3");
+    let ran = second.run(&["zone", "takeover"]);
+    assert!(ran.err.contains("<ZONE> [--from <INSTANCE>]"), "{ran:#?}");
     second.apply(&[], 0);
     assert!(has(&knot, "b.internal. 300 A 10.0.0.2") && has(&knot, "a.internal. 300 A 10.0.0.1"));
     first.put("c", "name: c.internal, a: [10.0.0.3]");
@@ -52,9 +62,13 @@ fn a_second_installation_with_our_owner_id_writes_nothing_until_it_takes_over() 
 
 /// Starts an apply that stops itself at `point`; returns it when it has got there.
 fn paused(site: &Site, point: &str, fence_off: bool) -> Child {
+    paused_with(site, point, fence_off, &[])
+}
+
+fn paused_with(site: &Site, point: &str, fence_off: bool, args: &[&str]) -> Child {
     let file = site.dir().join("paused");
     let _ = std::fs::remove_file(&file);
-    let mut command = site.command(&["apply"]);
+    let mut command = site.command(&[&["apply"], args].concat());
     command.arg("-f").arg(site.records()).env("KNOTWORK_TEST_PAUSE", point).env("KNOTWORK_TEST_PAUSE_FILE", &file);
     if fence_off {
         command.env("KNOTWORK_TEST_NO_FENCE", "1").env("KNOTWORK_TEST_NO_GUARDS", "1");
@@ -169,9 +183,80 @@ fn a_fence_that_was_removed_stops_everybody_until_a_person_decides() {
     let ran = site.apply(&[], 3);
     assert!(format!("{}{}", ran.out, ran.err).contains("FenceLost"), "{ran:#?}");
     assert!(!has(&knot, "b.internal."));
-    assert_eq!(site.run(&["zone", "takeover", "internal"]).code, 0);
+    let ran = site.run(&["zone", "takeover", "internal", "--from", "here"]);
+    assert!(ran.code == 1 && ran.err.contains("there is no fence, so nobody holds it, \"here\" neither"), "{ran:#?}");
+    let ran = site.run(&["zone", "takeover", "internal"]);
+    assert_eq!((ran.code, ran.out.trim()), (0, "zone internal: taken by \"here\", epoch 1; nobody held it"));
     site.apply(&[], 0);
     assert!(has(&knot, "b.internal. 300 A 10.0.0.2"));
+}
+
+#[test]
+fn a_fence_that_cannot_be_read_is_shown_with_the_way_out() {
+    let Some(program) = parts::need("knot") else { return };
+    let knot = Knot::start(&program);
+    let site = Site::new(knot.addr);
+    let mut writer = Writer::connect(knot.addr, "other", "internal");
+    let owner = "home._knotwork.internal";
+    writer.update(vec![], vec![add(owner, 60, knotwork::model::RrType::TXT, "\"what is this\"")]);
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    let plan = site.records_run(&["plan"]);
+    assert!(plan.code == 3 && plan.err.contains("FenceUnreadable"), "a plan says what an apply will meet: {plan:#?}");
+    let ran = site.apply(&[], 3);
+    assert!(format!("{}{}", ran.out, ran.err).contains("FenceUnreadable"), "{ran:#?}");
+    assert!(!has(&knot, "a.internal."));
+    let doctor = site.run(&["doctor"]);
+    assert_eq!(doctor.code, 1, "{doctor:#?}");
+    for words in ["at home._knotwork.internal stands \"what is this\"", "`knotwork zone takeover internal` replaces it"]
+    {
+        assert!(doctor.out.contains(words), "{words}: {}", doctor.out);
+    }
+    assert!(!doctor.out.contains("no fence;") && !doctor.out.contains("nothing of ours yet"), "{}", doctor.out);
+    assert_eq!(site.run(&["zone", "takeover", "internal"]).code, 0);
+    site.apply(&[], 0);
+    assert!(has(&knot, "a.internal. 300 A 10.0.0.1"));
+}
+
+/// What one displaced run says is said once, whatever became of its records.
+#[test]
+fn a_displaced_run_says_so_once() {
+    let Some(program) = parts::need("knot") else { return };
+    for (point, json) in [("after-first", false), ("after-first", true), ("before-first", false)] {
+        let knot = Knot::start(&program);
+        let site = Site::new(knot.addr);
+        site.file("many.yaml", &site::many("many", 10_000, 50));
+        let child = paused_with(&site, point, false, if json { &["-o", "json"] } else { &[] });
+        // The same installation, which wants none of it.
+        let other = Site::new(knot.addr);
+        other.put("other", "name: other.internal, a: [10.0.0.8]");
+        other.apply(&["--prune", "--release", &held_hash(&other)], 0);
+        signal(&child, "CONT");
+        let ran: site::Ran = child.wait_with_output().expect("ends").into();
+        if json {
+            let json: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+            let zone = &json["zones"][0];
+            assert_eq!(zone["error"]["reason"], "Displaced");
+            let changes = zone["changes"].as_array().expect("changes");
+            assert_eq!(changes.len(), 10_000);
+            assert!(changes.iter().all(|change| change["reason"] == "Displaced"), "{}", changes[0]);
+            let taken = changes.iter().filter(|change| change["outcome"] == "unconfirmed").count();
+            assert!(0 < taken && taken < 10_000, "{taken} were accepted before it slept");
+            continue;
+        }
+        let lines: Vec<&str> = ran.out.lines().filter(|line| line.contains("  ! ")).collect();
+        assert!(!ran.out.contains("NotEffective"), "{lines:#?}");
+        assert!(
+            lines.iter().all(|line| line.contains("changes of these: not") && line.contains("(Displaced)")),
+            "{lines:#?}"
+        );
+        let number = |word: &str| -> usize {
+            let line = lines.iter().find(|line| line.contains(word)).map_or("  ! 0", |line| *line);
+            line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+        };
+        assert_eq!(number("not sent") + number("not confirmed"), 10_000, "{lines:#?}");
+        assert_eq!(number("not confirmed") > 0, point == "after-first", "{lines:#?}");
+        assert_eq!(ran.err.matches("another run of this installation wrote meanwhile").count(), 1, "{}", ran.err);
+    }
 }
 
 #[test]

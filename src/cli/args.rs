@@ -146,10 +146,11 @@ pub enum ZoneCommand {
         zone: String,
     },
     /// Make this installation the holder of the zone for its owner id
+    #[command(override_usage = "knotwork zone takeover [OPTIONS] <ZONE> [--from <INSTANCE>]")]
     Takeover {
         /// The zone
         zone: String,
-        /// The instance that holds it now
+        /// The instance that holds it now; needed when that is another one than ours
         #[arg(long, value_name = "INSTANCE")]
         from: Option<String>,
     },

@@ -8,14 +8,15 @@ use super::exit::Exit;
 use super::printer::{Printer, Tone};
 use super::site;
 use super::words::count;
+use crate::dns::explain::Missing;
 use crate::dns::serial_newer;
 use crate::dns::xfr::Transfer;
-use crate::knot::{Place, Server, ServerError, Session, UpdateResult};
-use crate::model::{Name, RrType};
-use crate::ownership::{Classifier, Fence, Marker, ZoneRules};
-use crate::plan::{Edit, Guard};
+use crate::knot::{Exchange, Server, ServerError, Session};
+use crate::model::{Name, RrType, rdata};
+use crate::ownership::{Classifier, Fence, Marker, Standing, ZoneRules};
 use crate::source::{Config, ServerSettings, ZoneSettings};
 use crate::view::View;
+use crate::zone::key_is_good;
 
 /// `knotwork doctor`.
 pub async fn doctor(config: Option<PathBuf>, printer: &mut Printer) -> Exit {
@@ -41,23 +42,24 @@ pub async fn doctor(config: Option<PathBuf>, printer: &mut Printer) -> Exit {
     if failed { Exit::Error } else { Exit::Done }
 }
 
-struct Visit<'a> {
+/// A visit to all servers.
+pub(super) struct Visit<'a> {
     printer: &'a mut Printer,
     failed: bool,
 }
 
 impl Visit<'_> {
-    fn good(&mut self, text: &str) {
+    pub(super) fn good(&mut self, text: &str) {
         let mark = self.printer.paint(Tone::Add, "ok  ");
         self.printer.line(&format!("  {mark} {text}"));
     }
 
-    fn doubtful(&mut self, text: &str) {
+    pub(super) fn doubtful(&mut self, text: &str) {
         let mark = self.printer.paint(Tone::Change, "look");
         self.printer.line(&format!("  {mark} {text}"));
     }
 
-    fn bad(&mut self, text: &str) {
+    pub(super) fn bad(&mut self, text: &str) {
         self.failed = true;
         let mark = self.printer.paint(Tone::Warn, "FAIL");
         self.printer.line(&format!("  {mark} {text}"));
@@ -105,6 +107,8 @@ impl Visit<'_> {
                 return None;
             }
             Err(error) => {
+                // The answer before this one proved the key.
+                let error = key_is_good(error, session, Missing::Action);
                 self.bad(&format!("zone {name}: transfer: {}", self.with_remedy(config, &error)));
                 return None;
             }
@@ -128,6 +132,8 @@ impl Visit<'_> {
             ServerError::Unreachable { .. } | ServerError::Timeout { .. } => format!("the line is `address:` in {place}"),
             ServerError::ClockSkew { .. } => "set both clocks by NTP".to_owned(),
             ServerError::Tsig { .. } => format!("check `tsig:` in {place} against `key:` in knot.conf"),
+            // Its words name the line already.
+            ServerError::NotAuthorised { what: Exchange::Transfer, .. } => String::new(),
             ServerError::NotAuthorised { .. } | ServerError::Refused { .. } => {
                 "check `acl:` in knot.conf: action: [ update, transfer ] with this key, listed at the zone; and that the zone is configured there".to_owned()
             }
@@ -159,78 +165,24 @@ impl Visit<'_> {
         }
     }
 
-    /// An UPDATE that cannot apply: its prerequisite says that the apex holds nothing.
-    async fn rights(&mut self, session: &Arc<Session>, rules: &ZoneRules) {
-        let name = rules.zone.to_relaxed();
-        let types: &[(RrType, &str)] = &[
-            (RrType::TXT, "\"knotwork doctor\""),
-            (RrType::A, "192.0.2.1"),
-            (RrType::AAAA, "2001:db8::1"),
-            (RrType::CNAME, "doctor.invalid."),
-            (RrType::MX, "10 doctor.invalid."),
-            (RrType::SRV, "0 0 1 doctor.invalid."),
-            (RrType::PTR, "doctor.invalid."),
-            (RrType::NS, "doctor.invalid."),
-            (RrType::CAA, "0 issue \"doctor.invalid\""),
-            (RrType::SSHFP, "4 2 0000000000000000000000000000000000000000000000000000000000000000"),
-            (RrType::TLSA, "3 1 1 0000000000000000000000000000000000000000000000000000000000000000"),
-            (RrType::SVCB, "1 doctor.invalid."),
-            (RrType::HTTPS, "1 doctor.invalid."),
-        ];
-        let Ok(owner) = rules.zone.child(b"knotwork-doctor") else { return };
-        let guard = Guard::NameNotInUse(rules.zone.clone());
-        let mut allowed = Vec::new();
-        let mut denied = Vec::new();
-        for (rtype, text) in types {
-            let Ok(value) = crate::model::rdata::from_text(*rtype, text, None) else { continue };
-            // Markers stand at names of their own, which an ACL by name may not know.
-            let at = match *rtype {
-                RrType::TXT => Marker::node(&rules.label, &owner, RrType::A).unwrap_or_else(|_| owner.clone()),
-                _ => owner.clone(),
-            };
-            let edit = Edit::Add(at, *rtype, 60, value);
-            match try_update(session, &rules.zone, &guard, &edit).await {
-                // YXDOMAIN: it looked at the prerequisite, so the ACL let the message in.
-                UpdateResult::Refused { rcode: 6, .. } => allowed.push(rtype.to_string()),
-                UpdateResult::Refused { error, .. } => denied.push((rtype.to_string(), error.to_string())),
-                UpdateResult::Applied => {
-                    denied.push((
-                        rtype.to_string(),
-                        "took a message whose prerequisite cannot hold; is this a DNS server?".to_owned(),
-                    ));
-                }
-                UpdateResult::Lost(error) | UpdateResult::NotSent(error) => {
-                    return self.bad(&format!("zone {name}: update: {error}"));
-                }
-            }
-        }
-        if !allowed.is_empty() {
-            self.good(&format!("zone {name}: update allowed for {}", allowed.join(", ")));
-        }
-        if let Some((first, words)) = denied.first() {
-            let all: Vec<&str> = denied.iter().map(|(rtype, _)| rtype.as_str()).collect();
-            let text = format!(
-                "zone {name}: update not allowed for {}: {words}; check `acl:` in knot.conf (action: update, update-type, update-owner), if records of these types shall be declared; TXT is needed always",
-                all.join(", ")
-            );
-            // Without TXT no marker can be written, and nothing at all works.
-            if first == "TXT" { self.bad(&text) } else { self.doubtful(&text) }
-        }
-    }
-
     fn ownership(&mut self, rules: &ZoneRules, view: &View, dhcid: &HashSet<Name>) {
         let name = rules.zone.to_relaxed();
-        let fence = Fence::name(rules);
-        let held =
-            view.get(&fence, RrType::TXT).and_then(|set| set.values.iter().find_map(|value| Fence::parse_rdata(value)));
         let ours = crate::ownership::holds_our_markers(rules, view);
-        match held {
-            Some(held) if held.instance == rules.instance => self.good(&format!("zone {name}: held by this instance, epoch {}", held.epoch)),
-            Some(held) => self.bad(&format!(
+        match Fence::standing(rules, view) {
+            Standing::Fence(held) if held.instance == rules.instance => self.good(&format!("zone {name}: held by this instance, epoch {}", held.epoch)),
+            Standing::Fence(held) => self.bad(&format!(
                 "zone {name}: held by the instance \"{}\"; give this installation an `owner:` of its own, or `knotwork zone takeover {name} --from {}`", held.instance, held.instance
             )),
-            None if ours => self.bad(&format!("zone {name}: markers of owner \"{}\" but no fence; `knotwork zone takeover {name}` if no other installation uses this owner id", rules.owner)),
-            None => self.good(&format!("zone {name}: nothing of ours yet")),
+            Standing::Unreadable(values) => {
+                let values: Vec<String> = values.iter().map(|value| rdata::to_text(RrType::TXT, value)).collect();
+                self.bad(&format!(
+                    "zone {name}: (FenceUnreadable) at {} stands {}, which is no fence that this version understands, and nothing is written while it is there; \
+                     if a newer Knotwork wrote it use that one, otherwise `knotwork zone takeover {name}` replaces it",
+                    Fence::name(rules).to_relaxed(), values.join(" and ")
+                ));
+            }
+            Standing::Absent if ours => self.bad(&format!("zone {name}: markers of owner \"{}\" but no fence; `knotwork zone takeover {name}` if no other installation uses this owner id", rules.owner)),
+            Standing::Absent => self.good(&format!("zone {name}: nothing of ours yet")),
         }
         let lookup = |name: &Name| dhcid.contains(name);
         let classifier = Classifier::new(rules, view).dhcid_names(&lookup);
@@ -249,25 +201,5 @@ impl Visit<'_> {
         if let Some(first) = lost.first() {
             self.doubtful(&format!("zone {name}: {first} is too long to ever carry a marker \"{}\"", rules.label));
         }
-    }
-}
-
-/// Sends one UPDATE and waits for its end.
-async fn try_update(session: &Arc<Session>, zone: &Name, guard: &Guard, edit: &Edit) -> UpdateResult {
-    let (reply, mut answers) = tokio::sync::mpsc::channel(1);
-    let message = crate::dns::update::encode(zone, 0, [guard], [edit]);
-    let place = Place { server: session.address(), zone: zone.clone() };
-    let ended = || {
-        UpdateResult::NotSent(ServerError::Unreachable {
-            place: place.clone(),
-            detail: "the connection ended".to_owned(),
-        })
-    };
-    if session.updates().submit(zone, message, 0, &reply).await.is_err() {
-        return ended();
-    }
-    match tokio::time::timeout(session.update_timeout() * 3, answers.recv()).await {
-        Ok(Some(answered)) => answered.result,
-        _ => ended(),
     }
 }

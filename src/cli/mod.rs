@@ -3,6 +3,8 @@
 mod args;
 mod demo;
 mod doctor;
+mod doctor_rights;
+mod endings;
 mod exit;
 mod explain;
 mod json;

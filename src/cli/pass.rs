@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::exit::Exit;
 use super::site::{Seat, seats};
 use crate::model::{Claim, Claims, Name, ObjectId, ObjectState, RrType, rdata};
-use crate::ownership::Fence;
+use crate::ownership::{Fence, Standing};
 use crate::plan::{Change, Plan};
 use crate::source::{Config, Loaded};
 use crate::view::View;
@@ -260,18 +260,14 @@ pub fn is_reverse(zone: &Name) -> bool {
 /// Why an apply would write nothing, if the view tells already.
 fn fence_trouble(engine: &Engine) -> Option<EngineError> {
     let (rules, view) = (engine.rules(), engine.view()?);
-    let fence = Fence::name(rules);
-    let zone = rules.zone.clone();
-    match view.get(&fence, RrType::TXT) {
-        Some(set) => {
-            let held = set.values.iter().find_map(|value| Fence::parse_rdata(value))?;
-            (held.instance != rules.instance).then_some(EngineError::OtherInstance {
-                zone,
-                instance: held.instance,
-                fence,
-            })
+    let (zone, fence) = (rules.zone.clone(), Fence::name(rules));
+    match Fence::standing(rules, view) {
+        Standing::Fence(held) if held.instance == rules.instance => None,
+        Standing::Fence(held) => Some(EngineError::OtherInstance { zone, instance: held.instance, fence }),
+        Standing::Unreadable(_) => Some(EngineError::FenceUnreadable { zone, fence }),
+        Standing::Absent => {
+            crate::ownership::holds_our_markers(rules, view).then_some(EngineError::FenceLost { zone, fence })
         }
-        None => crate::ownership::holds_our_markers(rules, view).then_some(EngineError::FenceLost { zone, fence }),
     }
 }
 

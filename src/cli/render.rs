@@ -1,5 +1,6 @@
 //! Plans and what became of them, as lines for people.
 
+use super::endings::Endings;
 use super::pass::{Applied, ZoneResult};
 use super::printer::{Printer, Tone};
 use super::words::{count, values};
@@ -44,12 +45,16 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
         if !quiet {
             printer.line(&printer.paint(Tone::Bold, &format!("zone {zone} (serial {})", plan.serial)));
         }
+        let beyond = outcomes.map(|applied| applied.beyond(plan)).unwrap_or_default();
+        let told = plan.changes.iter().filter_map(|change| outcomes?.of(change)).chain(beyond.iter().copied());
+        let endings = Endings::of(told, result.error.as_ref());
         for change in &plan.changes {
-            self::change(change, outcomes.and_then(|all| all.of(change)), printer);
+            self::change(change, outcomes.and_then(|all| all.of(change)), &endings, printer);
         }
-        for outcome in outcomes.map(|applied| applied.beyond(plan)).unwrap_or_default() {
-            further(outcome, printer);
+        for outcome in beyond {
+            further(outcome, &endings, printer);
         }
+        endings.shared(printer);
         for conflict in &plan.conflicts {
             let source = conflict.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
             let owner = if conflict.owner.is_empty() { String::new() } else { format!(" held by {}:", conflict.owner) };
@@ -103,7 +108,7 @@ pub fn sign(action: Action) -> (&'static str, Tone) {
     }
 }
 
-fn change(change: &Change, outcome: Option<&ChangeOutcome>, printer: &mut Printer) {
+fn change(change: &Change, outcome: Option<&ChangeOutcome>, endings: &Endings<'_>, printer: &mut Printer) {
     let (mark, tone) = sign(change.action);
     let old = change.old.as_ref().map(|set| values(change.rtype, set));
     let new = change.new.as_ref().map(|set| values(change.rtype, set));
@@ -128,34 +133,19 @@ fn change(change: &Change, outcome: Option<&ChangeOutcome>, printer: &mut Printe
     let line = format!("  {} {body}{}{note}{state}", printer.paint(tone, mark), printer.paint(Tone::Dim, &source));
     printer.line(&line);
     if let Some(outcome) = outcome {
-        ended(outcome, printer);
+        endings.ended(outcome, printer);
     }
 }
 
 /// A change that only a later pass of the same run came to.
-fn further(outcome: &ChangeOutcome, printer: &mut Printer) {
+fn further(outcome: &ChangeOutcome, endings: &Endings<'_>, printer: &mut Printer) {
     if outcome.outcome != Outcome::Done {
-        return ended(outcome, printer);
+        return endings.ended(outcome, printer);
     }
     let (mark, tone) = sign(outcome.action);
     let source = outcome.object.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
     let (name, rtype, word) = (&outcome.name, outcome.rtype, outcome.action.word());
     printer.line(&format!("  {} {name} {rtype} {word}{source} [in a further pass]", printer.paint(tone, mark)));
-}
-
-/// How a change ended, where it is not as wished.
-fn ended(outcome: &ChangeOutcome, printer: &mut Printer) {
-    let (name, rtype) = (&outcome.name, outcome.rtype);
-    let word = match outcome.outcome {
-        Outcome::Done | Outcome::Held => return,
-        Outcome::Conflict => "lost a race",
-        Outcome::Refused => "refused",
-        Outcome::Lost => "unknown",
-        Outcome::Waiting => "not sent",
-        Outcome::Unconfirmed => "not confirmed",
-    };
-    let mark = printer.paint(Tone::Warn, "!");
-    printer.line(&format!("  {mark} {name} {rtype} {word} ({}): {}", outcome.reason, outcome.message));
 }
 
 fn summary(zone: &str, plan: &Plan, outcomes: Option<&Applied>, applied: bool, printer: &mut Printer) {
@@ -207,7 +197,9 @@ fn summary(zone: &str, plan: &Plan, outcomes: Option<&Applied>, applied: bool, p
 fn held(zone: &str, plan: &Plan, again: &Again<'_>, printer: &mut Printer) {
     let Some(held) = &plan.held else { return };
     printer.warn(&format!(
-        "zone {zone} (BrakeHeld): {} and {} of {} owned sets are held, the limit is {}; if they are meant: {} --release {}",
-        count(held.deletes, "delete"), count(held.replaces, "replace"), held.owned, held.limit, again.command, held.hash
+        "zone {zone} (BrakeHeld): {}; if they are meant: {} --release {}",
+        super::words::held(held),
+        again.command,
+        held.hash
     ));
 }

@@ -326,13 +326,14 @@ async fn takeover(config: &Config, zone: &str, from: Option<&str>, printer: &mut
         };
         match result {
             Ok(done) => {
-                let from = done.from.map_or("nobody".to_owned(), |from| format!("\"{from}\""));
-                printer.line(&format!(
-                    "zone {}: taken over from {from} by \"{}\", epoch {}",
-                    zone.to_relaxed(),
-                    done.to,
-                    done.epoch
-                ));
+                let (zone, to, epoch) = (zone.to_relaxed(), &done.to, done.epoch);
+                printer.line(&match done.from {
+                    Some(from) if from == *to => {
+                        format!("zone {zone}: held by this instance \"{to}\" already, now at epoch {epoch}")
+                    }
+                    Some(from) => format!("zone {zone}: taken over from \"{from}\" by \"{to}\", epoch {epoch}"),
+                    None => format!("zone {zone}: taken by \"{to}\", epoch {epoch}; nobody held it"),
+                });
             }
             Err(error) => {
                 say(&zone, &error, printer);

@@ -48,7 +48,7 @@ pub fn rcode(asked: Asked, zone: &Name, key: Option<&Name>, rcode: Rcode) -> Exp
     let action = asked.action();
     let as_key = key.map_or("without a TSIG key".to_owned(), |key| format!("with key {}", key.to_relaxed()));
     let zone = zone.to_relaxed();
-    let race = "It changed since our copy was made; nothing was applied, and the change is planned again.";
+    let race = "It changed since our copy was made; this update was not applied, and the change is planned again.";
     match rcode {
         Rcode::NOERROR => told("Ok", false, "the server did as asked".into()),
         Rcode::FORMERR => told(
@@ -56,7 +56,7 @@ pub fn rcode(asked: Asked, zone: &Name, key: Option<&Name>, rcode: Rcode) -> Exp
             false,
             format!(
                 "the server could not read the {action} for {zone} (FORMERR): a record holds data that it does not take \
-                 for valid, or its software is too old for one of the types. Nothing was applied."
+                 for valid, or its software is too old for one of the types. This update was not applied."
             ),
         ),
         Rcode::SERVFAIL => told(
@@ -64,7 +64,7 @@ pub fn rcode(asked: Asked, zone: &Name, key: Option<&Name>, rcode: Rcode) -> Exp
             true,
             match asked {
                 Asked::Update => format!(
-                    "the server failed inside and applied nothing to {zone} (SERVFAIL). It is tried again. If it stays: \
+                    "the server failed inside and did not apply this update of {zone} (SERVFAIL). It is tried again. If it stays: \
                      its journal is full, the zone is not loaded, a set is over BIND's max-records-per-type \
                      (100 by default), or (Knot before 3.4) another writer sends updates \
                      that are refused; its log says which."
@@ -99,7 +99,7 @@ pub fn rcode(asked: Asked, zone: &Name, key: Option<&Name>, rcode: Rcode) -> Exp
                 Asked::Update => format!(
                     "the server refused the update of {zone} {as_key} (REFUSED): its ACL does not allow it (BIND: \
                      allow-update or update-policy; Knot: an acl with action update for these names and types), or the \
-                     zone is frozen. Nothing was applied."
+                     zone is frozen. This update was not applied."
                 ),
                 _ => format!(
                     "the server refused the {action} of {zone} {as_key} (REFUSED): allow it there (BIND: \
@@ -125,13 +125,53 @@ pub fn rcode(asked: Asked, zone: &Name, key: Option<&Name>, rcode: Rcode) -> Exp
         Rcode::NOTZONE => told(
             "NotInZone",
             false,
-            format!("the server found a name in the {action} that is not in {zone} (NOTZONE). Nothing was applied."),
+            format!(
+                "the server found a name in the {action} that is not in {zone} (NOTZONE). This update was not applied."
+            ),
         ),
         other => told(
             "UnexpectedAnswer",
             false,
             format!("the server answered the {action} for {zone} with {other}; see its log."),
         ),
+    }
+}
+
+/// What an ACL does not allow, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The action as such: a message that changes nothing is not let in either.
+    Action,
+    /// These names or types: other messages are let in.
+    Scope,
+    /// One of the two.
+    Either,
+}
+
+/// Explains NOTAUTH to a client that has had a good answer about this zone with the same key: the key and the zone are
+/// known then, so it is the ACL. Knot answers so (`knot.md` fact 9).
+pub fn not_allowed(asked: Asked, zone: &Name, key: Option<&Name>, missing: Missing) -> String {
+    let (action, zone) = (asked.action(), zone.to_relaxed());
+    let Some(key) = key.map(Name::to_relaxed) else {
+        return format!(
+            "the server serves {zone}, but its ACL does not allow this {action} without a key (NOTAUTH): set tsig for \
+             this server in the configuration, with a key that may {action} there."
+        );
+    };
+    let head = format!("the server knows key {key} and serves {zone}, but its ACL does not allow");
+    let action_line = format!(
+        "add `{action}` to the action list of the acl with `key: {key}` that zone {zone} names in knot.conf (where it \
+         stands there already, look at `address` and `deny` of the acls)"
+    );
+    let scope_line = format!(
+        "add them to `update-type` and `update-owner-name` of the acl with `key: {key}` that zone {zone} names in knot.conf"
+    );
+    match missing {
+        Missing::Action => format!("{head} any {action} with it (NOTAUTH): {action_line}."),
+        Missing::Scope => format!(
+            "the server lets key {key} {action} {zone}, but its ACL does not allow these names or types (NOTAUTH): {scope_line}."
+        ),
+        Missing::Either => format!("{head} this {action} with it (NOTAUTH): {action_line}, or these names and types."),
     }
 }
 
@@ -255,11 +295,27 @@ mod tests {
     fn what_may_pass_is_told_from_what_stays() {
         let zone = n("internal");
         let update = |code| rcode(Asked::Update, &zone, Some(&n("operator")), code);
-        assert!(update(Rcode::SERVFAIL).temporary && update(Rcode::SERVFAIL).message.contains("nothing"));
+        assert!(
+            update(Rcode::SERVFAIL).temporary && update(Rcode::SERVFAIL).message.contains("did not apply this update")
+        );
         assert!(!update(Rcode::REFUSED).temporary && update(Rcode::REFUSED).message.contains("with key operator"));
         assert_eq!(update(Rcode::YXDOMAIN).reason, "Conflict");
         assert_eq!(rcode(Asked::Query, &zone, None, Rcode::NXDOMAIN).reason, "ZoneNotFound");
         assert!(rcode(Asked::Update, &zone, None, Rcode::NOTAUTH).message.contains("tsig"));
+    }
+
+    #[test]
+    fn a_proven_key_is_not_doubted() {
+        let (zone, key) = (n("internal"), n("operator"));
+        for asked in [Asked::Transfer, Asked::Update] {
+            for missing in [Missing::Action, Missing::Scope, Missing::Either] {
+                let said = not_allowed(asked, &zone, Some(&key), missing);
+                assert!(said.contains("key operator") && !said.contains("does not know"), "{said}");
+                assert_eq!(said.contains("action list"), missing != Missing::Scope, "{said}");
+            }
+        }
+        assert!(not_allowed(Asked::Transfer, &zone, Some(&key), Missing::Action).contains("add `transfer` to"));
+        assert!(not_allowed(Asked::Update, &zone, None, Missing::Action).contains("tsig"));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 
 use super::marker::{Escaped, unescape};
 use super::{ZoneRules, txt};
-use crate::model::{Name, Rdata};
+use crate::model::{Name, Rdata, RrType};
+use crate::view::View;
 
 /// A fence: `heritage=knotwork,instance=<id>,epoch=<n>,nonce=<hex>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +18,28 @@ pub struct Fence {
     pub nonce: String,
 }
 
+/// What stands where the fence of this installation belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// No TXT at all.
+    Absent,
+    /// One fence that this version understands.
+    Fence(Fence),
+    /// Anything else, as transferred.
+    Unreadable(Vec<Rdata>),
+}
+
 impl Fence {
+    /// Reads what stands at [`Fence::name`].
+    pub fn standing(rules: &ZoneRules, view: &View) -> Standing {
+        let values = view.get(&Fence::name(rules), RrType::TXT).map(|set| set.values).unwrap_or_default();
+        match &values[..] {
+            [] => Standing::Absent,
+            [only] => Fence::parse_rdata(only).map_or_else(|| Standing::Unreadable(values.to_vec()), Standing::Fence),
+            _ => Standing::Unreadable(values),
+        }
+    }
+
     /// Where the fence of this installation stands: `<owner>.<label>.<apex>`.
     ///
     /// The root stands in for a name that does not fit; the configuration refuses such an owner or label.

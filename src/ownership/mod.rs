@@ -9,7 +9,7 @@ mod signs;
 pub mod txt;
 
 pub use classify::{Classifier, Counts, NameFacts, OwnMark, holds_our_markers};
-pub use fence::Fence;
+pub use fence::{Fence, Standing};
 pub use marker::{Marker, MarkerText, ReadOnly, SetHash};
 pub use signs::{Scope, Sign, SignIndex};
 

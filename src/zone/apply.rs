@@ -63,7 +63,7 @@ impl Engine {
         }
         if let Some(pieces) = &mut run {
             let since = Instant::now();
-            let (serial, error) = self.confirm(pieces, report.updates_sent > 0).await;
+            let (serial, error) = self.confirm(pieces, report.updates_sent > 0, stopped.as_ref()).await;
             report.serial = serial;
             report.timings.confirming = since.elapsed();
             stopped = stopped.or(error);
@@ -121,7 +121,12 @@ impl Engine {
     }
 
     /// Compares what the server acknowledged with a view whose SOA was asked after the answers.
-    async fn confirm(&mut self, pieces: &mut Pieces, sent: bool) -> (Option<u32>, Option<EngineError>) {
+    async fn confirm(
+        &mut self,
+        pieces: &mut Pieces,
+        sent: bool,
+        stopped: Option<&EngineError>,
+    ) -> (Option<u32>, Option<EngineError>) {
         if !sent {
             return (None, None);
         }
@@ -143,12 +148,28 @@ impl Engine {
             piece.state = if check::satisfied(view, &piece.edits, &again) {
                 State::Ended(Outcome::Done, "Programmed", String::new())
             } else {
-                let words = "the server accepted it, but the zone read back afterwards does not show it: another writer \
-                             changed it since, or the server ignores it beside other records";
-                State::Ended(Outcome::Unconfirmed, "NotEffective", words.to_owned())
+                let (reason, words) = not_shown(stopped);
+                State::Ended(Outcome::Unconfirmed, reason, words)
             };
         }
         (Some(view.serial()), None)
+    }
+}
+
+/// Why the zone does not show what the server accepted.
+fn not_shown(stopped: Option<&EngineError>) -> (&'static str, String) {
+    let accepted = "the server accepted it, but the zone read back afterwards does not show it";
+    match stopped {
+        // Whoever took the fence has the same records in his care.
+        Some(
+            error @ (EngineError::Displaced { .. }
+            | EngineError::DisplacedTooOften { .. }
+            | EngineError::OtherInstance { .. }),
+        ) => (error.reason(), format!("{accepted}: whoever took the fence meanwhile changed it")),
+        _ => (
+            "NotEffective",
+            format!("{accepted}: another writer changed it since, or the server ignores it beside other records"),
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ use super::EngineError;
 use super::dhcid::{DhcidBoard, Learned, Member};
 use super::fence::{Keeper, Role};
 use super::planning::{DhcidNames, Planning};
+use crate::dns::explain::Missing;
 use crate::dns::serial_newer;
 use crate::dns::xfr::Transfer;
 use crate::knot::{Server, ServerError, Session};
@@ -224,7 +225,7 @@ impl Engine {
             tracing::warn!(%zone, have, serial, "the serial went backwards: the server lost or restored data");
             return self.transfer_all(true).await;
         }
-        match self.session.transfer(&zone, Some(have)).await? {
+        match self.transfer(&zone, Some(have)).await? {
             Transfer::Full(view) => Ok(self.take(view, false)),
             // It called itself newer a moment ago: it was reset in between.
             Transfer::UpToDate | Transfer::Behind(_) => self.transfer_all(true).await,
@@ -247,9 +248,15 @@ impl Engine {
         }
     }
 
+    /// A transfer after the SOA query that proved the key.
+    async fn transfer(&self, zone: &Name, from: Option<u32>) -> Result<Transfer, ServerError> {
+        let told = |error| super::key_is_good(error, &self.session, Missing::Action);
+        self.session.transfer(zone, from).await.map_err(told)
+    }
+
     async fn transfer_all(&mut self, reset: bool) -> Result<Refreshed, ServerError> {
         let zone = self.rules.zone.clone();
-        match self.session.transfer(&zone, None).await? {
+        match self.transfer(&zone, None).await? {
             Transfer::Full(view) => Ok(self.take(view, reset)),
             Transfer::UpToDate | Transfer::Behind(_) | Transfer::Delta(_) => Err(ServerError::TransferIncomplete {
                 place: crate::knot::Place { server: self.session.address(), zone },

@@ -93,15 +93,13 @@ pub enum EngineError {
         /// Where it stands.
         fence: Name,
     },
-    /// `takeover --from` named somebody who does not hold the zone.
-    #[error("zone {}: it is held by {holder}, not by \"{named}\"; nothing was changed", zone.to_relaxed())]
+    /// `takeover` was not told the instance that holds the zone.
+    #[error("zone {}: {stands}; nothing was changed", zone.to_relaxed())]
     NotThatInstance {
         /// Which zone.
         zone: Name,
-        /// Who holds it, in words.
-        holder: String,
-        /// Who was named.
-        named: String,
+        /// Who holds it and what to say, in words.
+        stands: String,
     },
     /// The server's address in use changed in the middle of a run.
     #[error("zone {}: the server address in use failed and another took over; the run starts again from a new view", zone.to_relaxed())]

@@ -222,7 +222,10 @@ impl Pieces {
         let refused = self.refused.entry(kind).or_default();
         *refused += 1;
         if *refused >= REFUSALS_PER_TYPE && !self.accepted.contains_key(&kind) {
-            self.given_up.insert(kind, (reason, words.clone()));
+            let given_up = format!(
+                "the server refused all {refused} {kind} sets tried, so the others were not sent; the last: {words}"
+            );
+            self.given_up.insert(kind, (reason, given_up));
         }
         self.end(index, Outcome::Refused, reason, words);
     }

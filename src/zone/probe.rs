@@ -1,7 +1,8 @@
 //! Finding out which half of a refused unit it is that a server refuses: the set or its marker.
 
-use super::run::Run;
+use super::run::{Raise, Run};
 use super::{check, safety};
+use crate::dns::explain::Missing;
 use crate::dns::update;
 use crate::knot::UpdateResult;
 use crate::model::RrType;
@@ -16,51 +17,98 @@ pub(super) enum Culprit {
     Marker,
     Set,
     Both,
+    /// The raise of the fence that travelled with it.
+    Fence,
+    /// Every update, even one that changes nothing.
+    Update,
     /// It does not say.
     Unknown,
 }
 
-impl Run<'_> {
-    /// Which records of a refused unit the server refuses, in words to append; empty where that cannot be told.
-    ///
-    /// Servers look at rights before they look at prerequisites. So each half is sent behind a prerequisite that never
-    /// holds (the apex is not in use): the answer tells whether it may be written, and nothing ever is, however late the
-    /// message arrives. One type is asked about once.
-    pub(super) async fn culprit(&mut self, index: usize) -> String {
-        let label = self.engine.rules().label.as_bytes().to_vec();
-        let is_mark = |edit: &Edit| {
-            let (Edit::Add(name, rtype, ..) | Edit::Remove(name, rtype, _)) = edit;
-            *rtype == RrType::TXT && name.first_label() == Some(&label[..])
-        };
-        let piece = &self.pieces.all[index];
-        let kind = piece.kind();
-        let (marks, set): (Vec<Edit>, Vec<Edit>) = piece.edits.iter().cloned().partition(is_mark);
-        if marks.is_empty() || set.is_empty() {
-            return String::new();
+impl Culprit {
+    /// What the ACL lacks.
+    pub fn missing(self) -> Missing {
+        match self {
+            Culprit::Update => Missing::Action,
+            Culprit::Unknown => Missing::Either,
+            _ => Missing::Scope,
         }
-        let culprit = match self.culprits.get(&kind) {
-            Some(known) => *known,
-            None if self.culprits.len() >= ASKED => return String::new(),
-            None => {
-                let culprit = match self.may_write(&marks).await {
-                    None => Culprit::Unknown,
-                    Some(marks) => match (marks, self.may_write(&set).await) {
-                        (false, Some(true)) => Culprit::Marker,
-                        (true, Some(false)) => Culprit::Set,
-                        (false, Some(false)) => Culprit::Both,
-                        _ => Culprit::Unknown,
-                    },
+    }
+}
+
+impl Run<'_> {
+    /// Which records of a refused unit the server refuses.
+    ///
+    /// Knot and BIND look at rights before they look at prerequisites. So each half is sent behind a prerequisite that
+    /// never holds (the apex is not in use): the answer tells whether it may be written, and nothing ever is, however late
+    /// the message arrives. A server that looks at prerequisites first seems to allow everything, which tells nothing, and
+    /// is not taken for more. One type is asked about once.
+    pub(super) async fn culprit(&mut self, index: usize) -> Culprit {
+        let kind = self.pieces.all[index].kind();
+        let all = self.culprits.values().copied();
+        if let Some(known) = all.clone().find(|known| *known == Culprit::Update).or(self.culprits.get(&kind).copied()) {
+            return known;
+        }
+        if all.count() >= ASKED {
+            return Culprit::Unknown;
+        }
+        let culprit = self.find_culprit(index).await;
+        self.culprits.insert(kind, culprit);
+        culprit
+    }
+
+    async fn find_culprit(&mut self, index: usize) -> Culprit {
+        let (marks, set) = self.halves(index);
+        let may_set = if set.is_empty() { None } else { self.may_write(&set).await };
+        let may_mark = if marks.is_empty() { None } else { self.may_write(&marks).await };
+        match (may_set, may_mark) {
+            (Some(true), Some(false)) => Culprit::Marker,
+            (Some(false), Some(true)) => Culprit::Set,
+            (None, None) => Culprit::Unknown,
+            (None | Some(false), None | Some(false)) => match self.may_write(&[]).await {
+                Some(false) => Culprit::Update,
+                Some(true) if marks.is_empty() => Culprit::Set,
+                Some(true) if set.is_empty() => Culprit::Marker,
+                Some(true) => Culprit::Both,
+                None => Culprit::Unknown,
+            },
+            (None | Some(true), None | Some(true)) => {
+                let raise = match &self.raise {
+                    Raise::Due(swap) => swap.edits.clone(),
+                    _ => Vec::new(),
                 };
-                self.culprits.insert(kind, culprit);
-                culprit
+                match self.may_write(&raise).await {
+                    Some(false) => Culprit::Fence,
+                    _ => Culprit::Unknown,
+                }
             }
-        };
+        }
+    }
+
+    /// That in words to append; empty where it cannot be told.
+    pub(super) fn culprit_words(&self, index: usize, culprit: Culprit) -> String {
+        let (marks, set) = self.halves(index);
         match culprit {
             Culprit::Marker => format!("; it refuses {}", describe(&marks)),
             Culprit::Set => format!("; it refuses {}", describe(&set)),
             Culprit::Both => "; it refuses the set and its marker alike".to_owned(),
+            Culprit::Fence => {
+                let fence = self.engine.keeper.name.to_relaxed();
+                format!("; it refuses the fence, TXT at {fence}, without which nothing is written")
+            }
+            Culprit::Update => "; it refuses every update".to_owned(),
             Culprit::Unknown => String::new(),
         }
+    }
+
+    /// The markers and the other records of a unit.
+    fn halves(&self, index: usize) -> (Vec<Edit>, Vec<Edit>) {
+        let label = self.engine.rules().label.as_bytes();
+        let is_mark = |edit: &Edit| {
+            let (Edit::Add(name, rtype, ..) | Edit::Remove(name, rtype, _)) = edit;
+            *rtype == RrType::TXT && name.first_label() == Some(label)
+        };
+        self.pieces.all[index].edits.iter().cloned().partition(is_mark)
     }
 
     /// Whether the server would let us write this; `None` when it does not say.

@@ -243,18 +243,22 @@ impl Run<'_> {
         self.pieces.requeue(again.into_iter());
     }
 
-    async fn refused(&mut self, batch: Batch, error: ServerError) -> Result<(), EngineError> {
+    async fn refused(&mut self, batch: Batch, mut error: ServerError) -> Result<(), EngineError> {
         if batch.pieces.is_empty() {
             return Err(EngineError::Server(error));
         }
         if let Some(only) = self.pieces.split(batch) {
-            let found = self.culprit(only).await;
+            let culprit = self.culprit(only).await;
+            let found = self.culprit_words(only, culprit);
+            if self.key_proven {
+                error = super::key_is_good(error, &self.session, culprit.missing());
+            }
             let words = match &error {
                 ServerError::NotAuthorised { .. } => {
                     let piece = &self.pieces.all[only];
                     format!("the server's ACL does not allow to change {}{found}: {error}", piece.describe())
                 }
-                error => format!("{error}{found}"),
+                error => format!("{}: {error}{found}", self.pieces.all[only].describe()),
             };
             self.pieces.refuse(only, error.reason(), words);
         }

@@ -41,11 +41,24 @@ impl Engine {
             (None, None) => true,
         };
         if !fits {
-            let holder = match &holder {
-                Some(holder) => format!("\"{holder}\" (say `--from {holder}` if that is meant)"),
-                None => "nobody".to_owned(),
+            let stands = match (&holder, from) {
+                (Some(holder), None) => {
+                    format!("it is held by the instance \"{holder}\"; if that one is meant, say `--from {holder}`")
+                }
+                (Some(holder), Some(named)) => {
+                    format!(
+                        "it is held by the instance \"{holder}\", not by \"{named}\"; if that one is meant, say `--from {holder}`"
+                    )
+                }
+                // Only reached with an instance named.
+                (None, named) => {
+                    let named = named.unwrap_or_default();
+                    let what =
+                        if seen.values.is_empty() { "no fence" } else { "no fence that this version understands" };
+                    format!("there is {what}, so nobody holds it, \"{named}\" neither; leave `--from` out to take it")
+                }
             };
-            return Err(EngineError::NotThatInstance { zone, holder, named: from.unwrap_or_default().to_owned() });
+            return Err(EngineError::NotThatInstance { zone, stands });
         }
         let swap = self.keeper.swap(seen);
         let epoch = swap.new.epoch;

@@ -19,6 +19,15 @@ pub struct Bind {
 impl Bind {
     /// Starts a server with the same zones and keys as [`super::knot::Knot::start`].
     pub fn start(program: &Program) -> Bind {
+        let grants = KEYS.iter().fold(String::new(), |mut all, (name, _)| {
+            let _ = write!(all, "key \"{name}\"; ");
+            all
+        });
+        Bind::with(program, &format!("allow-update {{ {grants}}};"))
+    }
+
+    /// Starts a server whose zones may be updated by this clause (`allow-update { … };`, `update-policy { … };`).
+    pub fn with(program: &Program, rights: &str) -> Bind {
         let dir = tempfile::Builder::new().prefix("kw-bind").tempdir().expect("temp dir");
         let path = dir.path().display().to_string();
         let port = wait::free_port();
@@ -38,7 +47,7 @@ impl Bind {
             std::fs::write(dir.path().join(format!("{zone}.zone")), minimal_zone(zone)).expect("zone file");
             let _ = writeln!(
                 text,
-                "zone \"{zone}\" {{ type primary; file \"{zone}.zone\"; allow-update {{ {grants}}}; allow-transfer {{ {grants}}}; }};"
+                "zone \"{zone}\" {{ type primary; file \"{zone}.zone\"; {rights} allow-transfer {{ {grants}}}; }};"
             );
         }
         std::fs::write(dir.path().join("named.conf"), text).expect("config");

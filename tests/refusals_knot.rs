@@ -1,0 +1,152 @@
+//! What a run says when the server's ACL lets it do only a part, and how it ends: real Knot, and BIND beside it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use support::bind::Bind;
+use support::knot::{Knot, Setup};
+use support::parts;
+use support::site::{self, Ran, Site};
+
+/// A server whose only acl is for the key `operator`, with these lines.
+fn limited(program: &parts::Program, acl: &str) -> Knot {
+    let acl =
+        acl.split("; ").fold("  - id: op\n    key: operator\n".to_owned(), |all, line| all + "    " + line + "\n");
+    Knot::with(program, &Setup { acl: Some(("op".into(), acl)), ..Setup::default() })
+}
+
+fn said(ran: &Ran) -> String {
+    format!("{}{}", ran.out, ran.err)
+}
+
+/// Nothing may doubt the key once the server has answered with it.
+fn doubts_no_key(text: &str) {
+    for doubt in ["does not know", "does not accept", "BADKEY"] {
+        assert!(!text.contains(doubt), "\"{doubt}\" in: {text}");
+    }
+}
+
+#[test]
+fn without_the_right_to_update_the_line_to_change_is_said_once() {
+    let knots = ["knot", "knot-next"].map(parts::need);
+    for program in knots.into_iter().flatten() {
+        let knot = limited(&program, "action: transfer");
+        let site = Site::new(knot.addr);
+        site.put("a", "name: a.internal, a: [10.0.0.1]");
+        let ran = site.apply(&[], 3);
+        let text = said(&ran);
+        assert_eq!(
+            text.matches("add `update` to the action list of the acl with `key: operator`").count(),
+            1,
+            "{text}"
+        );
+        assert_eq!(text.matches("knows key operator").count(), 1, "{text}");
+        assert!(
+            text.contains("a.internal. A refused (UpdateRefused)") && text.contains("it refuses every update"),
+            "{text}"
+        );
+        doubts_no_key(&text);
+        let doctor = site.run(&["doctor"]);
+        assert_eq!(doctor.code, 1);
+        assert!(doctor.out.contains("FAIL zone internal: update: (UpdateRefused)"), "{}", doctor.out);
+        assert_eq!(doctor.out.matches("add `update` to the action list").count(), 1, "{}", doctor.out);
+        doubts_no_key(&doctor.out);
+        // Thousands alike are told in one line.
+        site.file("many.yaml", &site::many("many", 3000, 20));
+        let ran = site.apply(&[], 3);
+        assert!(ran.out.matches("refused (UpdateRefused)").count() < 20, "{}", ran.out.matches("refused").count());
+        assert!(ran.out.contains("the server refused all 6 A sets tried, so the others were not sent"));
+    }
+}
+
+#[test]
+fn without_the_right_to_transfer_the_line_to_change_is_said() {
+    let knots = ["knot", "knot-next"].map(parts::need);
+    for program in knots.into_iter().flatten() {
+        let knot = limited(&program, "action: update");
+        let site = Site::new(knot.addr);
+        site.put("a", "name: a.internal, a: [10.0.0.1]");
+        // A zone that cannot be read is an error, for whatever reason.
+        for ran in [site.apply(&[], 1), site.records_run(&["plan"]), site.run(&["doctor"])] {
+            let text = said(&ran);
+            assert_eq!(ran.code, 1, "{text}");
+            assert!(text.contains("TransferRefused"), "{text}");
+            assert_eq!(
+                text.matches("add `transfer` to the action list of the acl with `key: operator`").count(),
+                1,
+                "{text}"
+            );
+            doubts_no_key(&text);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_key_is_still_told_from_a_missing_right() {
+    let Some(program) = parts::need("knot") else { return };
+    let knot = limited(&program, "action: [ update, transfer ]");
+    // `other` has no acl; a key that the server has never heard of has not even a name there.
+    let site = Site::new(knot.addr);
+    site.config(&site.config_text().replace("name: operator", "name: nobody"));
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    let text = said(&site.apply(&[], 1));
+    assert!(text.contains("does not") && !text.contains("knows key"), "{text}");
+}
+
+#[test]
+fn what_an_acl_by_type_or_name_refuses_is_named() {
+    let knots = ["knot", "knot-next"].map(parts::need);
+    for program in knots.into_iter().flatten() {
+        let both = "action: [ update, transfer ]; ";
+        let by_name = "update-owner: name; update-owner-match: equal; update-owner-name: ";
+        for (rest, refused) in [
+            ("update-type: [ A ]".to_owned(), "; it refuses TXT at _knotwork.a.internal"),
+            ("update-type: [ TXT ]".to_owned(), "; it refuses A at a.internal"),
+            ("update-type: [ MX ]".to_owned(), "; it refuses the set and its marker alike"),
+            (format!("{by_name}[ a, _knotwork.a ]"), "; it refuses the fence, TXT at home._knotwork.internal"),
+            (format!("{by_name}[ a, home._knotwork ]"), "; it refuses TXT at _knotwork.a.internal"),
+        ] {
+            let knot = limited(&program, &format!("{both}{rest}"));
+            let site = Site::new(knot.addr);
+            site.put("a", "name: a.internal, a: [10.0.0.1]");
+            let before = site::zone(knot.addr, "internal");
+            let text = said(&site.apply(&[], 3));
+            assert!(text.contains(refused), "{rest}: {text}");
+            assert_eq!(text.matches("; it refuses ").count(), 1, "{rest}: {text}");
+            assert!(text.contains("add them to `update-type`") && !text.contains("action list"), "{rest}: {text}");
+            doubts_no_key(&text);
+            assert_eq!(site::zone(knot.addr, "internal"), before, "asking wrote something");
+        }
+    }
+}
+
+#[test]
+fn one_refused_record_among_thousands_does_not_say_that_nothing_was_applied() {
+    let many = |site: &Site| {
+        site.file("many.yaml", &site::many("many", 5000, 20));
+        site.put("mx", "name: mail.internal, mx: [{preference: 10, exchange: a.internal}]");
+    };
+    let judge = |ran: &Ran| {
+        let text = said(ran);
+        assert!(text.contains("5000 created, 1 not done"), "{}", ran.err);
+        let line = text.lines().find(|line| line.contains("refused (UpdateRefused)")).expect("the refusal");
+        assert!(
+            line.contains("! mail.internal. MX refused") && line.contains("it refuses MX at mail.internal"),
+            "{line}"
+        );
+        assert!(!text.to_lowercase().contains("nothing was applied"), "{line}");
+    };
+    if let Some(program) = parts::need("knot") {
+        let knot = limited(&program, "action: [ update, transfer ]; update-type: [ A, TXT ]");
+        let site = Site::new(knot.addr);
+        many(&site);
+        judge(&site.apply(&[], 3));
+        assert_eq!(site::zone(knot.addr, "internal").iter().filter(|line| line.starts_with("many")).count(), 5000);
+    }
+    if let Some(program) = parts::need("bind") {
+        let bind = Bind::with(&program, "update-policy { grant operator zonesub A TXT; };");
+        let site = Site::new(bind.addr);
+        many(&site);
+        judge(&site.apply(&[], 3));
+    }
+}
