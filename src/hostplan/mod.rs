@@ -3,9 +3,24 @@
 //! The adapter reads what `targets` names into [`Seen`]; `plan` compares and says what would change, which mechanism
 //! carries it and why, and what forbids it. Nothing here knows how a file is written or a bus is called.
 
+mod cleanup;
+pub mod mark;
+pub mod mechanisms;
+pub mod merge;
+mod own;
+pub mod paths;
+mod plan;
+pub mod preflight;
+pub mod render;
+mod resolv_conf;
+mod shared;
+
 use std::collections::BTreeMap;
 
-use crate::split::facts::FileKind;
+pub use paths::PREFIX;
+pub use plan::{after, before_us, plan, targets};
+
+use crate::split::facts::{FileKind, Link};
 use crate::split::policy::Origin;
 use crate::split::wish::LinkWish;
 
@@ -52,6 +67,20 @@ pub struct Recorded {
 pub struct Record {
     /// Every path that differs from what was before us, by our doing.
     pub files: BTreeMap<String, Recorded>,
+    /// Every link whose settings we changed over D-Bus, by name: as it was before the first change. One with another
+    /// number in the facts was made anew and has lost our settings by itself.
+    pub links: BTreeMap<String, Link>,
+}
+
+impl Record {
+    /// Remembers that a step was carried out.
+    pub fn learn(&mut self, step: &FileStep) {
+        let before =
+            self.files.remove(&step.path).map_or_else(|| before_us(&step.path, &step.from), |known| known.before);
+        if !step.to.is_there(&before) {
+            self.files.insert(step.path.clone(), Recorded { before, left: step.to.clone() });
+        }
+    }
 }
 
 /// What a plan must have read.
@@ -62,9 +91,6 @@ pub struct Targets {
     /// Directories of which all entries that begin with [`PREFIX`] are to be read as well.
     pub dirs: Vec<String>,
 }
-
-/// How the names of our own files begin.
-pub const PREFIX: &str = "50-knotwork";
 
 /// What shall lie at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +109,33 @@ pub enum Want {
         /// As written.
         target: String,
     },
+}
+
+impl Want {
+    /// Whether this lies there already: kind, bytes and permission bits, or the text of the link.
+    pub fn is_there(&self, seen: &SeenFile) -> bool {
+        match self {
+            Want::Absent => seen.kind == FileKind::Absent,
+            Want::File { content, mode } => {
+                seen.kind == FileKind::File
+                    && seen.content.as_ref() == Some(content)
+                    && seen.mode & 0o7777 == mode & 0o7777
+            }
+            Want::Symlink { target } => {
+                matches!(seen.kind, FileKind::Symlink | FileKind::Dangling) && seen.target.as_ref() == Some(target)
+            }
+        }
+    }
+
+    /// What would bring this back; `None` where it could not be read or is no file.
+    pub fn again(seen: &SeenFile) -> Option<Want> {
+        match seen.kind {
+            FileKind::Absent => Some(Want::Absent),
+            FileKind::File => Some(Want::File { content: seen.content.clone()?, mode: seen.mode & 0o7777 }),
+            FileKind::Symlink | FileKind::Dangling => Some(Want::Symlink { target: seen.target.clone()? }),
+            FileKind::Unknown | FileKind::Directory | FileKind::Other => None,
+        }
+    }
 }
 
 /// When a file is written.
@@ -130,6 +183,15 @@ pub struct FileStep {
     pub policies: Vec<Origin>,
 }
 
+/// Something to be told although no file changes: resolved holds what its files no longer say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// Who must be told, before links are set.
+    pub effect: Effect,
+    /// Why, for people.
+    pub why: String,
+}
+
 /// What carries a link's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mechanism {
@@ -167,6 +229,9 @@ pub struct LinkStep {
     pub over_bus: bool,
     /// What differs now, in words (`servers`, `domains`, `default route`, `dnssec` …); empty when nothing does.
     pub differs: Vec<String>,
+    /// No policy wants it any more: the wish is what was before us. Where that is no servers and no domains, `RevertLink`
+    /// does it better.
+    pub restores: bool,
 }
 
 /// Why a plan must not be carried out.
@@ -189,8 +254,10 @@ pub struct HostPlan {
     pub chosen: Vec<Chosen>,
     /// Files that change, in the order of writing.
     pub files: Vec<FileStep>,
-    /// All links of the wish.
+    /// All links of the wish, and those that get back what was before us.
     pub links: Vec<LinkStep>,
+    /// What resolved must be told beside what the files ask for.
+    pub needs: Vec<Need>,
     /// What keeps this plan from being carried out.
     pub refusals: Vec<Refusal>,
     /// What is worth saying.
@@ -200,13 +267,16 @@ pub struct HostPlan {
 impl HostPlan {
     /// Whether the host is as declared.
     pub fn is_settled(&self) -> bool {
-        self.files.is_empty() && self.links.iter().all(|link| link.differs.is_empty() || !link.over_bus)
+        self.files.is_empty()
+            && self.needs.is_empty()
+            && self.links.iter().all(|link| link.differs.is_empty() || !link.over_bus)
     }
 
     /// What the changes of one stage ask for, each once, in the order in which it must be done.
     pub fn effects(&self, stage: Stage) -> Vec<Effect> {
-        let mut all: Vec<Effect> =
-            self.files.iter().filter(|step| step.stage == stage).map(|step| step.effect).collect();
+        let files = self.files.iter().filter(|step| step.stage == stage).map(|step| step.effect);
+        let needs = self.needs.iter().filter(|_| stage == Stage::Before).map(|need| need.effect);
+        let mut all: Vec<Effect> = files.chain(needs).collect();
         all.sort_unstable();
         all.dedup();
         all.retain(|effect| *effect != Effect::None);
@@ -214,5 +284,10 @@ impl HostPlan {
             all.retain(|effect| *effect != Effect::ReloadResolved);
         }
         all
+    }
+
+    /// Lets files be replaced that a person edited: their steps are in the plan already.
+    pub fn overwrite_edited(&mut self) {
+        self.refusals.retain(|refusal| refusal.reason != preflight::EDITED);
     }
 }

@@ -209,6 +209,9 @@ pub struct Link {
     /// Who configures it.
     #[serde(default)]
     pub managed_by: Manager,
+    /// The path of the `.network` file that networkd chose for it.
+    #[serde(default)]
+    pub network_file: Option<String>,
     /// Its addresses.
     #[serde(default)]
     pub addresses: Option<Vec<LinkAddress>>,

@@ -28,10 +28,11 @@ pub fn server_limit(_version: SystemdVersion) -> usize {
 
 /// What the policies make of this host at this release.
 pub fn lower(merged: &Merged, facts: &HostFacts, version: SystemdVersion) -> Wish {
+    if merged.policies.is_empty() {
+        // The defaults (the stub, the line of nsswitch.conf) are those of a policy, not of a host without one.
+        return Wish::nothing(version);
+    }
     let mut wish = Wish {
-        systemd: version,
-        form: Form::Nothing,
-        why: "no route is declared".to_owned(),
         global: GlobalWish {
             servers: merged.global.servers.clone(),
             domains: merged.global.domains.as_ref().map(|names| names.iter().map(routing).collect()),
@@ -41,16 +42,14 @@ pub fn lower(merged: &Merged, facts: &HostFacts, version: SystemdVersion) -> Wis
             stub_listener: merged.global.stub_listener,
             extra_listeners: merged.global.extra_listeners.clone(),
         },
-        delegates: Vec::new(),
-        links: Vec::new(),
-        waiting: Vec::new(),
         resolv_conf: merged.resolv_conf.unwrap_or(ResolvConf::Stub),
         nsswitch: merged.nsswitch.unwrap_or(true),
         protect: merged.protect.clone(),
         hosts_file: merged.hosts_file.clone(),
         probes: merged.probes.clone(),
-        unplaced: Vec::new(),
-        contested: Vec::new(),
+        policies: merged.policies.clone(),
+        setters: merged.setters.iter().map(|(key, policy)| (*key, vec![policy.clone()])).collect(),
+        ..Wish::nothing(version)
     };
     let mut lowering = Lowering { facts, wish: &mut wish };
     lowering.links(merged);
@@ -260,6 +259,14 @@ impl Lowering<'_> {
             wish.default_route = true;
             if !wish.domains.contains(&root) {
                 wish.domains.push(root);
+            }
+        }
+        for key in ["servers", "domains"] {
+            let setters = self.wish.setters.entry(key).or_default();
+            for route in &group.routes {
+                if !setters.contains(&route.policy) {
+                    setters.push(route.policy.clone());
+                }
             }
         }
         let global = &mut self.wish.global;

@@ -66,6 +66,10 @@ pub struct Wish {
     pub unplaced: Vec<From<String>>,
     /// Links about which two wishes differ.
     pub contested: Vec<From<String>>,
+    /// The policies that count, in their order.
+    pub policies: Vec<Origin>,
+    /// Who set each setting of the host as a whole, by field (`servers`, `dnssec`, `resolvConf` …).
+    pub setters: BTreeMap<&'static str, Vec<Origin>>,
 }
 
 /// The global scope. `None` leaves what is set; a list that is given replaces what files before ours say.
@@ -120,6 +124,39 @@ pub struct LinkWish {
 }
 
 impl Wish {
+    /// Nothing is wished: what a host without policies gets, and what puts back all that was there before.
+    pub fn nothing(systemd: SystemdVersion) -> Wish {
+        Wish {
+            systemd,
+            form: Form::Nothing,
+            why: "no route is declared".to_owned(),
+            global: GlobalWish::default(),
+            delegates: Vec::new(),
+            links: Vec::new(),
+            waiting: Vec::new(),
+            resolv_conf: ResolvConf::Unmanaged,
+            nsswitch: false,
+            protect: BTreeMap::new(),
+            hosts_file: Vec::new(),
+            probes: Vec::new(),
+            unplaced: Vec::new(),
+            contested: Vec::new(),
+            policies: Vec::new(),
+            setters: BTreeMap::new(),
+        }
+    }
+
+    /// The policies that set one of these fields; all of them where none says so (a default).
+    pub fn setters_of(&self, fields: &[&str]) -> Vec<Origin> {
+        let mut all: Vec<Origin> = Vec::new();
+        for origin in fields.iter().filter_map(|field| self.setters.get(field)).flatten() {
+            if !all.contains(origin) {
+                all.push(origin.clone());
+            }
+        }
+        if all.is_empty() { self.policies.clone() } else { all }
+    }
+
     /// The host as it would be.
     pub fn under(&self, facts: &HostFacts) -> HostFacts {
         let mut under = facts.clone();

@@ -290,6 +290,7 @@ impl World {
                         networkd_operstate: None,
                     },
                     managed_by: Default::default(),
+                    network_file: None,
                     addresses: Some(addresses),
                     servers: Some(list(link.server.as_slice())),
                     current: None,

@@ -1,0 +1,252 @@
+//! What carries a link's settings: chosen by what was found on the host, never by the name of a distribution.
+
+use super::merge::interfaces;
+use super::{Chosen, Mechanism, Refusal, Seen, paths, preflight};
+use crate::split::HostFacts;
+use crate::split::facts::{DefaultRoute, FileKind, Link, Manager};
+use crate::split::policy::{DnsOverTls, Dnssec, Modes, Multicast, Writer};
+use crate::split::wish::{LinkWish, Wish};
+
+/// A link of the wish and what carries it.
+#[derive(Debug, Clone)]
+pub struct Choice<'a> {
+    /// What shall be.
+    pub wish: &'a LinkWish,
+    /// What carries it.
+    pub mechanism: Mechanism,
+    /// Why this one.
+    pub why: String,
+}
+
+impl Choice<'_> {
+    /// For people.
+    pub fn chosen(&self) -> Chosen {
+        Chosen { link: Some(self.wish.name.clone()), mechanism: self.mechanism, why: self.why.clone() }
+    }
+
+    /// Whether resolve1 is told as well: a file that is read only when the link comes up says nothing until then.
+    pub fn over_bus(&self) -> bool {
+        matches!(self.mechanism, Mechanism::Bus | Mechanism::Ifupdown)
+    }
+}
+
+/// For every link of the wish; what cannot be had is refused with a way out.
+pub fn choose<'a>(wish: &'a Wish, facts: &HostFacts, seen: &Seen) -> (Vec<Choice<'a>>, Vec<Refusal>) {
+    let mut refusals = Vec::new();
+    let choices = wish
+        .links
+        .iter()
+        .map(|own| {
+            let link = facts.link(&own.name);
+            let (mechanism, why) = match link.map_or(Manager::Unknown, |link| link.managed_by) {
+                Manager::Networkd => networkd(wish, own, facts),
+                Manager::NetworkManager => match network_manager(wish, own, facts) {
+                    Ok(chosen) => chosen,
+                    Err(refusal) => {
+                        refusals.push(refusal);
+                        (Mechanism::NetworkManager, "NetworkManager sets this link's DNS from its profile".to_owned())
+                    }
+                },
+                Manager::Ifupdown => ifupdown(own, seen),
+                Manager::Ifupdown2 => bus("ifupdown2 has no settings for DNS"),
+                Manager::None => bus("nothing on this host configures the link's DNS"),
+                Manager::Unknown => bus("who configures the link could not be found out"),
+            };
+            Choice { wish: own, mechanism, why }
+        })
+        .collect();
+    (choices, refusals)
+}
+
+fn bus(why: &str) -> (Mechanism, String) {
+    (Mechanism::Bus, format!("{why}: set over D-Bus, and again whenever it is lost"))
+}
+
+fn networkd(wish: &Wish, own: &LinkWish, facts: &HostFacts) -> (Mechanism, String) {
+    let file = facts.link(&own.name).and_then(|link| link.network_file.as_deref());
+    let Some(file) = file.filter(|file| paths::network(file).is_some()) else {
+        return bus("networkd has the link, and which file of its own that is could not be found out");
+    };
+    // A drop-in is for all links that the file fits.
+    let mut others = facts.links.iter().flatten().filter(|link| {
+        link.name != own.name && link.network_file.as_deref().and_then(paths::network) == paths::network(file)
+    });
+    let like = |other: &Link| {
+        let wished = wish.links.iter().find(|wish| wish.name == other.name);
+        wished.is_some_and(|wish| is_alike(wish, own))
+    };
+    match others.find(|other| !like(other)) {
+        Some(other) => bus(&format!("{file} is also for {}, which must not get the same settings", other.name)),
+        None => (Mechanism::Networkd, format!("networkd has the link; a drop-in of {file} lasts")),
+    }
+}
+
+fn is_alike(one: &LinkWish, other: &LinkWish) -> bool {
+    one.servers == other.servers
+        && one.domains == other.domains
+        && one.default_route == other.default_route
+        && one.modes == other.modes
+}
+
+/// Whether NetworkManager is kept off resolved altogether: asked for, and none of its links would lose its servers by it.
+pub fn hands_off(wish: &Wish, facts: &HostFacts) -> bool {
+    let own_servers = |link: &Link| {
+        let wished = wish.links.iter().find(|wish| wish.name == link.name);
+        wished.is_some_and(|wish| wish.servers.is_some())
+    };
+    wish.protect.get(&Writer::NetworkManager) == Some(&true)
+        && facts.links.as_ref().is_some_and(|links| {
+            let mut all = links.iter().filter(|link| link.managed_by == Manager::NetworkManager);
+            all.all(|link| own_servers(link) || link.servers.as_ref().is_some_and(Vec::is_empty))
+        })
+}
+
+fn network_manager(wish: &Wish, own: &LinkWish, facts: &HostFacts) -> Result<(Mechanism, String), Refusal> {
+    if hands_off(wish, facts) {
+        return Ok(bus("NetworkManager has the link and is kept off its DNS (protect.networkManager)"));
+    }
+    if facts.link(&own.name).is_some_and(|link| differs(own, link).is_empty()) {
+        return Ok((Mechanism::NetworkManager, "NetworkManager's profile sets the link just so already".to_owned()));
+    }
+    let servers = |v6: bool| {
+        let all = own.servers.iter().flatten().filter(|server| server.address.is_ipv6() == v6);
+        all.map(ToString::to_string).collect::<Vec<_>>().join(",")
+    };
+    let domains = own.domains.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let mut words = vec![format!("ipv4.dns-search '{domains}'")];
+    for (family, list) in [("ipv4", servers(false)), ("ipv6", servers(true))] {
+        if own.servers.is_some() {
+            words.push(format!("{family}.dns '{list}' {family}.ignore-auto-dns yes"));
+        }
+    }
+    Err(Refusal {
+        reason: preflight::NETWORK_MANAGER,
+        at: own.name.clone(),
+        message: format!(
+            "NetworkManager configures {}, and would overwrite what is set there at its next change of any link; \
+             knotwork does not write profiles of NetworkManager",
+            own.name
+        ),
+        way_out: format!(
+            "set it in the profile: nmcli connection modify <the connection of {}> {}; or list the servers of each link \
+             that NetworkManager configures under links and say protect: {{networkManager: \"On\"}}",
+            own.name,
+            words.join(" ")
+        ),
+    })
+}
+
+fn ifupdown(own: &LinkWish, seen: &Seen) -> (Mechanism, String) {
+    if own.servers.as_ref().is_none_or(Vec::is_empty) {
+        return bus("ifupdown's hook hands on domains only together with servers, and none are wished");
+    }
+    match seen.files.get(paths::IFUPDOWN_HOOK).filter(|hook| hook.kind == FileKind::File).map(|hook| &hook.content) {
+        None | Some(None) => return bus("ifupdown has the link, but its hook for resolved is not there"),
+        // 0.8.41 of Debian 12 writes `"DNS"="…"`, which sh takes for a command, and then reverts the link.
+        Some(Some(hook)) if contains(hook, b"\"$DNS\"=\"$NEW_DNS\"") => {
+            return bus("ifupdown has the link, but its hook for resolved cannot read back what it writes");
+        }
+        Some(Some(_)) => {}
+    }
+    let interfaces = seen.files.get(paths::INTERFACES).and_then(|file| file.content.as_deref()).unwrap_or_default();
+    match interfaces::stanza(interfaces, &own.name) {
+        Ok(Some(interfaces::Stanza { dns_line: Some(line), .. })) => {
+            bus(&format!("the stanza of the link has dns- lines of its own ({} line {line})", paths::INTERFACES))
+        }
+        Ok(Some(_)) => (
+            Mechanism::Ifupdown,
+            format!(
+                "ifupdown has the link; dns- lines in {} last, and D-Bus serves until the next ifup",
+                paths::INTERFACES
+            ),
+        ),
+        Ok(None) => bus(&format!("ifupdown has the link, but no stanza in {} itself", paths::INTERFACES)),
+        // The file is refused where it is to be changed.
+        Err(_) => (Mechanism::Ifupdown, format!("ifupdown has the link; dns- lines in {} last", paths::INTERFACES)),
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// The lines of a stanza.
+pub fn stanza_lines(own: &LinkWish) -> Vec<String> {
+    let join = |words: Vec<String>| words.join(" ");
+    let mut lines = Vec::new();
+    if let Some(servers) = &own.servers {
+        lines.push(format!("dns-nameservers {}", join(servers.iter().map(ToString::to_string).collect())));
+    }
+    if !own.domains.is_empty() {
+        lines.push(format!("dns-search {}", join(own.domains.iter().map(ToString::to_string).collect())));
+    }
+    lines.push(format!("dns-default-route {}", if own.default_route { "yes" } else { "no" }));
+    lines
+}
+
+/// What of a link is not as wished, in words. What could not be read is taken to differ.
+pub fn differs(own: &LinkWish, link: &Link) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut say = |differs: bool, word: &str| {
+        if differs {
+            words.push(word.to_owned());
+        }
+    };
+    say(own.servers.as_ref().is_some_and(|servers| link.servers.as_ref() != Some(servers)), "servers");
+    // Routing domains are a set, and versions list them in different orders; search domains are a list.
+    let parts = |domains: &[crate::split::RoutedDomain]| {
+        let search: Vec<String> = domains.iter().filter(|d| d.is_search()).map(ToString::to_string).collect();
+        let mut route: Vec<String> = domains.iter().filter(|d| !d.is_search()).map(|d| d.name.to_relaxed()).collect();
+        route.sort_unstable();
+        route.dedup();
+        (search, route)
+    };
+    say(link.domains.as_deref().is_none_or(|domains| parts(domains) != parts(&own.domains)), "domains");
+    let is_default = match link.default_route {
+        DefaultRoute::Yes => Some(true),
+        DefaultRoute::No => Some(false),
+        DefaultRoute::Automatic | DefaultRoute::Unknown => link.default_route_effective,
+    };
+    say(is_default != Some(own.default_route), "default route");
+    let modes = [
+        ("dnssec", own.modes.dnssec.map(|mode| mode.word()), &link.modes.dnssec),
+        ("DNS over TLS", own.modes.dns_over_tls.map(|mode| mode.word()), &link.modes.dns_over_tls),
+        ("multicast DNS", own.modes.mdns.map(|mode| mode.word()), &link.modes.mdns),
+        ("LLMNR", own.modes.llmnr.map(|mode| mode.word()), &link.modes.llmnr),
+    ];
+    for (word, wanted, is) in modes {
+        say(wanted.is_some_and(|wanted| is.as_deref() != Some(wanted)), word);
+    }
+    words
+}
+
+/// A link as it was, to be set so again.
+pub fn as_it_was(before: &Link) -> LinkWish {
+    let is_default = match before.default_route {
+        DefaultRoute::Yes => true,
+        DefaultRoute::No => false,
+        DefaultRoute::Automatic | DefaultRoute::Unknown => before.default_route_effective.unwrap_or(true),
+    };
+    LinkWish {
+        name: before.name.clone(),
+        ifindex: before.ifindex,
+        policies: Vec::new(),
+        servers: Some(before.servers.clone().unwrap_or_default()),
+        domains: before.domains.clone().unwrap_or_default(),
+        default_route: is_default,
+        modes: modes_as_they_were(&before.modes),
+    }
+}
+
+fn modes_as_they_were(before: &crate::split::facts::Modes) -> Modes {
+    let is = |is: &Option<String>, word: &str| is.as_deref() == Some(word);
+    let dnssec = [Dnssec::On, Dnssec::Off, Dnssec::AllowDowngrade];
+    let tls = [DnsOverTls::On, DnsOverTls::Off, DnsOverTls::Opportunistic];
+    let casts = [Multicast::On, Multicast::Off, Multicast::Resolve];
+    Modes {
+        dnssec: dnssec.into_iter().find(|mode| is(&before.dnssec, mode.word())),
+        dns_over_tls: tls.into_iter().find(|mode| is(&before.dns_over_tls, mode.word())),
+        mdns: casts.into_iter().find(|mode| is(&before.mdns, mode.word())),
+        llmnr: casts.into_iter().find(|mode| is(&before.llmnr, mode.word())),
+    }
+}

@@ -1,0 +1,191 @@
+//! What must be read, and what would change.
+
+use std::collections::BTreeSet;
+
+use super::mechanisms::{self, Choice};
+use super::preflight::{self, Refuse};
+use super::{
+    Chosen, Effect, FileStep, HostPlan, LinkStep, Mechanism, Record, Seen, SeenFile, Stage, Targets, Want, cleanup,
+    mark, own, paths, resolv_conf, shared,
+};
+use crate::split::HostFacts;
+use crate::split::facts::FileKind;
+use crate::split::policy::Origin;
+use crate::split::wish::Wish;
+
+/// The files and directories that [`plan`] must see.
+pub fn targets(wish: &Wish, facts: &HostFacts, record: &Record) -> Targets {
+    let mut paths: Vec<String> = paths::OWN.iter().chain(paths::SHARED).map(|path| (*path).to_owned()).collect();
+    paths.extend([paths::RESOLV_CONF.to_owned(), paths::IFUPDOWN_HOOK.to_owned()]);
+    paths.extend(wish.delegates.iter().map(|delegate| paths::delegate(&delegate.id)));
+    let mut dirs = vec![paths::DELEGATES.to_owned(), paths::RESOLVED_CONF_D.to_owned()];
+    for file in facts.links.iter().flatten().filter_map(|link| link.network_file.as_deref()) {
+        paths.extend(paths::network(file));
+        dirs.extend(paths::network_dir(file));
+    }
+    for path in record.files.keys() {
+        paths.push(path.clone());
+        if path.starts_with(paths::NETWORK) {
+            dirs.push(paths::split(path).0.to_owned());
+        }
+    }
+    for list in [&mut paths, &mut dirs] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    Targets { paths, dirs }
+}
+
+/// What a plan is made of, and the plan as far as it is made.
+pub(super) struct Work<'a> {
+    pub(super) wish: &'a Wish,
+    pub(super) facts: &'a HostFacts,
+    pub(super) seen: &'a Seen,
+    pub(super) record: &'a Record,
+    pub(super) choices: Vec<Choice<'a>>,
+    /// Paths that this plan has an opinion about.
+    pub(super) settled: BTreeSet<String>,
+    pub(super) plan: HostPlan,
+}
+
+/// One path, what shall lie there, and why.
+pub(super) struct Wanted<'a> {
+    pub(super) path: &'a str,
+    pub(super) to: Want,
+    pub(super) stage: Stage,
+    pub(super) effect: Effect,
+    pub(super) why: String,
+    pub(super) policies: Vec<Origin>,
+}
+
+/// What would change on a host. Nothing is decided by what was not read: that is refused with `NotRead`.
+pub fn plan(wish: &Wish, facts: &HostFacts, seen: &Seen, record: &Record) -> HostPlan {
+    let (choices, refusals) = mechanisms::choose(wish, facts, seen);
+    let plan = HostPlan { refusals, ..HostPlan::default() };
+    let mut work = Work { wish, facts, seen, record, choices, settled: Default::default(), plan };
+    for path in targets(wish, facts, record).paths {
+        work.seen(&path);
+    }
+    work.say_mechanisms();
+    own::files(&mut work);
+    shared::files(&mut work);
+    resolv_conf::file(&mut work);
+    cleanup::files(&mut work);
+    links(&mut work);
+    // What is read first is written first; links to our own units after the units.
+    work.plan.files.sort_by(|a, b| (a.stage, &a.path).cmp(&(b.stage, &b.path)));
+    preflight::check(&mut work);
+    let HostPlan { refusals, notes, .. } = &mut work.plan;
+    let mut told = BTreeSet::new();
+    refusals.retain(|refusal| told.insert((refusal.reason, refusal.at.clone(), refusal.message.clone())));
+    let mut told = BTreeSet::new();
+    notes.retain(|note| told.insert(note.clone()));
+    work.plan
+}
+
+impl Work<'_> {
+    /// What lies at a path; refused where nobody looked.
+    pub(super) fn seen(&mut self, path: &str) -> Option<SeenFile> {
+        let seen = self.seen.files.get(path).cloned();
+        if seen.is_none() {
+            self.refuse(Refuse {
+                reason: preflight::NOT_READ,
+                at: path,
+                message: "nobody looked what lies here".to_owned(),
+                way_out: "read every path of targets() before planning".to_owned(),
+            });
+        }
+        seen
+    }
+
+    pub(super) fn refuse(&mut self, refuse: Refuse<'_>) {
+        self.plan.refusals.push(refuse.into());
+    }
+
+    pub(super) fn note(&mut self, note: String) {
+        self.plan.notes.push(note);
+    }
+
+    /// Adds a step where something else lies there.
+    pub(super) fn step(&mut self, from: SeenFile, wanted: Wanted<'_>) {
+        self.settled.insert(wanted.path.to_owned());
+        if wanted.to.is_there(&from) {
+            return;
+        }
+        let Wanted { path, to, stage, effect, why, policies } = wanted;
+        self.plan.files.push(FileStep { path: path.to_owned(), from, to, stage, effect, why, policies });
+    }
+
+    fn say_mechanisms(&mut self) {
+        let wish = self.wish;
+        let host = |mechanism, why: &str| Chosen { link: None, mechanism, why: why.to_owned() };
+        if !wish.delegates.is_empty() {
+            self.plan.chosen.push(host(Mechanism::Delegates, &wish.why));
+        }
+        if wish.global != crate::split::wish::GlobalWish::default() {
+            let why = match wish.form {
+                crate::split::wish::Form::Global => &wish.why,
+                _ => "settings of the host as a whole",
+            };
+            self.plan.chosen.push(host(Mechanism::ResolvedConf, why));
+        }
+        self.plan.chosen.extend(self.choices.iter().map(Choice::chosen));
+    }
+}
+
+/// The links of the wish, and those that we set before and that nobody wishes any more.
+fn links(work: &mut Work<'_>) {
+    for choice in &work.choices {
+        let differs = work.facts.link(&choice.wish.name).map_or_else(Vec::new, |l| mechanisms::differs(choice.wish, l));
+        let (wish, over_bus) = (choice.wish.clone(), choice.over_bus());
+        work.plan.links.push(LinkStep { wish, over_bus, differs, restores: false });
+    }
+    for (name, before) in &work.record.links {
+        if work.choices.iter().any(|choice| choice.wish.name == *name) {
+            continue;
+        }
+        // One that was made anew has lost our settings with its number.
+        let Some(now) = work.facts.link(name).filter(|now| now.ifindex == before.ifindex) else { continue };
+        let wish = mechanisms::as_it_was(before);
+        let differs = mechanisms::differs(&wish, now);
+        work.plan.links.push(LinkStep { wish, over_bus: true, differs, restores: true });
+    }
+}
+
+/// What was at a path before us, as far as the file itself says it: a file of ours was not there, a block of ours neither.
+pub fn before_us(path: &str, seen: &SeenFile) -> SeenFile {
+    let Some(content) = seen.content.as_deref().filter(|_| seen.kind == FileKind::File) else { return seen.clone() };
+    if paths::is_own(path) && mark::whose(content) != mark::Whose::Foreign {
+        return SeenFile { kind: FileKind::Absent, ..SeenFile::default() };
+    }
+    match shared::without_us(path, content) {
+        Some(content) => SeenFile { content: Some(content), ..seen.clone() },
+        None => seen.clone(),
+    }
+}
+
+/// For tests and for those who carry out plans: the files after these steps.
+pub fn after(seen: &Seen, plan: &HostPlan) -> Seen {
+    let mut after = seen.clone();
+    for step in &plan.files {
+        let from = step.from.clone();
+        let file = match &step.to {
+            Want::Absent => SeenFile { kind: FileKind::Absent, ..SeenFile::default() },
+            Want::File { content, mode } => {
+                SeenFile { kind: FileKind::File, content: Some(content.clone()), mode: *mode, target: None, ..from }
+            }
+            Want::Symlink { target } => {
+                SeenFile { kind: FileKind::Symlink, target: Some(target.clone()), content: None, mode: 0o777, ..from }
+            }
+        };
+        let (dir, name) = paths::split(&step.path);
+        if let Some(names) = after.dirs.get_mut(dir) {
+            names.retain(|other| other != name);
+            if file.kind != FileKind::Absent && name.starts_with(paths::PREFIX) {
+                names.push(name.to_owned());
+            }
+        }
+        after.files.insert(step.path.clone(), file);
+    }
+    after
+}

@@ -1,0 +1,402 @@
+//! What forbids a plan: each with a stable word and a way out.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::plan::Work;
+use super::{Effect, FileStep, Refusal, Stage, paths};
+use crate::split::SystemdVersion;
+use crate::split::facts::HostFacts;
+use crate::split::lower::{domain_limit, server_limit};
+use crate::split::policy::{ResolvConf, StubListener};
+use crate::split::wish::Wish;
+
+/// A path of `targets()` was not read.
+pub const NOT_READ: &str = "NotRead";
+/// A file or block of ours that somebody changed.
+pub const EDITED: &str = "EditedByOthers";
+/// Something without our mark lies where a file of ours would.
+pub const NOT_OURS: &str = "NotOurs";
+/// A file could not be read.
+pub const UNREADABLE: &str = "Unreadable";
+/// A file cannot be replaced: read-only, immutable, or not ours to give back.
+pub const LOCKED: &str = "Locked";
+/// A generator makes the file.
+pub const GENERATED: &str = "Generated";
+/// resolved would not take what the wish says.
+pub const UNWRITABLE: &str = "Unwritable";
+/// NetworkManager would overwrite the link.
+pub const NETWORK_MANAGER: &str = "NetworkManagerProfile";
+/// `hosts:` would name a module that is not installed.
+pub const NSS_MODULE: &str = "NssModuleMissing";
+/// The unit of resolved is masked.
+pub const MASKED: &str = "ResolvedMasked";
+/// resolved is not installed.
+pub const ABSENT: &str = "ResolvedAbsent";
+/// Another program owns resolved's name on the bus.
+pub const FOREIGN: &str = "ForeignResolver";
+/// Another program listens where resolved must.
+pub const PORT: &str = "PortTaken";
+/// The stub is wanted and switched off.
+pub const STUB_OFF: &str = "StubOff";
+/// Pods would be handed the stub's address.
+pub const KUBELET: &str = "KubeletStub";
+/// Containers would be handed the stub's address.
+pub const PROXMOX: &str = "ContainersOnStub";
+/// The release of systemd is not known.
+pub const VERSION_UNKNOWN: &str = "VersionUnknown";
+/// The release of systemd is older than the oldest with known rules.
+pub const VERSION_OLD: &str = "VersionTooOld";
+/// systemd is not there to reload its services.
+pub const NO_SYSTEMD: &str = "NotSystemd";
+/// More than a scope takes.
+pub const TOO_MANY: &str = "TooManyDomains";
+/// A route that no form of this release can hold.
+pub const UNPLACED: &str = "Unplaced";
+/// A link about which policies differ.
+pub const CONTESTED: &str = "Contested";
+
+/// A refusal in the making.
+pub(super) struct Refuse<'a> {
+    pub(super) reason: &'static str,
+    pub(super) at: &'a str,
+    pub(super) message: String,
+    pub(super) way_out: String,
+}
+
+impl From<Refuse<'_>> for Refusal {
+    fn from(refuse: Refuse<'_>) -> Refusal {
+        let Refuse { reason, at, message, way_out } = refuse;
+        Refusal { reason, at: at.to_owned(), message, way_out }
+    }
+}
+
+pub(super) fn unreadable(work: &mut Work<'_>, path: &str) {
+    work.refuse(Refuse {
+        reason: UNREADABLE,
+        at: path,
+        message: "it is there and could not be read".to_owned(),
+        way_out: "run with the right to read it".to_owned(),
+    });
+}
+
+/// Everything, after the steps are known.
+pub(super) fn check(work: &mut Work<'_>) {
+    // What puts everything back must go through on a host whose resolver is gone.
+    if !is_nothing(work.wish) {
+        release(work);
+        resolver(work);
+        listeners(work);
+        wish_itself(work);
+        pods(work);
+        containers(work);
+        uplinks(work);
+    }
+    systemd(work);
+    files(work);
+}
+
+/// Whether nothing at all is wished.
+pub fn is_nothing(wish: &Wish) -> bool {
+    *wish == Wish::nothing(wish.systemd)
+}
+
+fn release(work: &mut Work<'_>) {
+    if work.facts.systemd.is_none() {
+        work.refuse(Refuse {
+            reason: VERSION_UNKNOWN,
+            at: "systemd",
+            message: "its release could not be found out, and the rules differ by release".to_owned(),
+            way_out: "see that `systemctl --version` answers on this host".to_owned(),
+        });
+    } else if work.wish.systemd < SystemdVersion::OLDEST {
+        work.refuse(Refuse {
+            reason: VERSION_OLD,
+            at: "systemd",
+            message: format!("release {} is older than {}", work.wish.systemd, SystemdVersion::OLDEST),
+            way_out: "upgrade systemd".to_owned(),
+        });
+    }
+}
+
+fn resolver(work: &mut Work<'_>) {
+    const UNIT: &str = "systemd-resolved.service";
+    let services = work.facts.services.clone();
+    let load = services.resolved.as_ref().map(|unit| unit.load.as_str());
+    let file = services.resolved.as_ref().and_then(|unit| unit.file.as_deref());
+    let owner = services.resolver_owner.as_deref();
+    if load == Some("masked") || matches!(file, Some("masked" | "masked-runtime")) {
+        return work.refuse(Refuse {
+            reason: MASKED,
+            at: UNIT,
+            message: "the unit is masked: it cannot be started".to_owned(),
+            way_out: "systemctl unmask systemd-resolved && systemctl enable --now systemd-resolved".to_owned(),
+        });
+    }
+    if load == Some("not-found") && owner.unwrap_or_default().is_empty() {
+        return work.refuse(Refuse {
+            reason: ABSENT,
+            at: UNIT,
+            message: "systemd-resolved is not installed".to_owned(),
+            way_out: "knotwork host snapshot, then install it (Debian: systemd-resolved and libnss-resolve)".to_owned(),
+        });
+    }
+    // The kernel cuts a program's name at 15 characters.
+    let program = owner.map(|owner| owner.rsplit('/').next().unwrap_or(owner));
+    if let Some(program) = program.filter(|program| !program.is_empty() && !program.starts_with("systemd-resolve")) {
+        work.refuse(Refuse {
+            reason: FOREIGN,
+            at: "org.freedesktop.resolve1",
+            message: format!("{program} owns the name of systemd-resolved on the bus"),
+            way_out: format!("stop {program}, or leave this host to it"),
+        });
+    }
+}
+
+/// Where resolved must listen, and who listens there.
+fn listeners(work: &mut Work<'_>) {
+    let wish = work.wish;
+    let stub = wish.global.stub_listener;
+    if wish.resolv_conf == ResolvConf::Stub && stub == Some(StubListener::Off) {
+        work.refuse(Refuse {
+            reason: STUB_OFF,
+            at: paths::RESOLV_CONF,
+            message: "it shall lead to the stub, and stubListener: \"Off\" lets nobody answer there".to_owned(),
+            way_out: "stubListener: \"On\", or resolvConf: Uplink".to_owned(),
+        });
+    }
+    let is_needed = wish.resolv_conf == ResolvConf::Stub || stub.is_some_and(|stub| stub != StubListener::Off);
+    let mut wanted: Vec<(&'static str, SocketAddr)> = Vec::new();
+    if is_needed {
+        let protocols: &[&'static str] = match stub {
+            Some(StubListener::Udp) => &["udp"],
+            Some(StubListener::Tcp) => &["tcp"],
+            _ => &["udp", "tcp"],
+        };
+        wanted.extend(protocols.iter().map(|protocol| (*protocol, SocketAddr::from(([127, 0, 0, 53], 53)))));
+    }
+    for text in wish.global.extra_listeners.iter().flatten() {
+        let (protocols, rest): (&[&'static str], &str) = match text.split_once(':') {
+            Some(("udp", rest)) => (&["udp"], rest),
+            Some(("tcp", rest)) => (&["tcp"], rest),
+            _ => (&["udp", "tcp"], text),
+        };
+        let address = rest.parse::<SocketAddr>().or_else(|_| rest.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
+        let Ok(address) = address else { continue };
+        wanted.extend(protocols.iter().map(|protocol| (*protocol, address)));
+    }
+    for listener in work.facts.listeners.clone().unwrap_or_default() {
+        let is_taken = wanted.iter().any(|(protocol, address)| {
+            let own = listener.address;
+            // One that listens everywhere listens there too; in IPv6 it may mean both families.
+            let everywhere = own.ip().is_unspecified() && (own.is_ipv6() || address.is_ipv4());
+            listener.protocol == *protocol && own.port() == address.port() && (own.ip() == address.ip() || everywhere)
+        });
+        if !is_taken {
+            continue;
+        }
+        let program = listener.program.as_deref().unwrap_or("another program");
+        work.refuse(Refuse {
+            reason: PORT,
+            at: &format!("{}/{}", listener.address, listener.protocol),
+            message: format!("{program} listens here, where systemd-resolved must"),
+            way_out: format!(
+                "stop {program}, or let it listen on other addresses only (dnsmasq: bind-dynamic, interface=)"
+            ),
+        });
+    }
+}
+
+fn wish_itself(work: &mut Work<'_>) {
+    let wish = work.wish;
+    for (reason, all) in [(UNPLACED, &wish.unplaced), (CONTESTED, &wish.contested)] {
+        for one in all {
+            work.refuse(Refuse {
+                reason,
+                at: &format!("{} {}", one.policy, one.field),
+                message: one.value.clone(),
+                way_out: "change the policy as said".to_owned(),
+            });
+        }
+    }
+    for one in &wish.waiting {
+        work.note(format!("{} {} waits: no interface fits {}", one.policy, one.field, one.value));
+    }
+    let (domains, servers) = (domain_limit(wish.systemd), server_limit(wish.systemd));
+    let global = &wish.global;
+    let counts = |list: &Option<Vec<_>>| list.as_ref().map_or(0, Vec::len);
+    let mut scopes = vec![(
+        "the global scope".to_owned(),
+        global.domains.as_ref().map_or(0, Vec::len),
+        counts(&global.servers).max(counts(&global.fallback)),
+    )];
+    scopes.extend(wish.links.iter().map(|link| (link.name.clone(), link.domains.len(), counts(&link.servers))));
+    scopes.extend(wish.delegates.iter().map(|one| (one.id.clone(), one.domains.len(), one.servers.len())));
+    for (scope, own_domains, own_servers) in scopes {
+        for (what, is, most) in [("domains", own_domains, domains), ("servers", own_servers, servers)] {
+            if is > most {
+                work.refuse(Refuse {
+                    reason: TOO_MANY,
+                    at: &scope,
+                    message: format!(
+                        "{is} {what}; a scope of systemd {} takes {most}, and more make it drop them all",
+                        wish.systemd
+                    ),
+                    way_out: "use parent domains, address ranges on a byte's border, or systemd 258".to_owned(),
+                });
+            }
+        }
+    }
+}
+
+/// The step that turns resolv.conf into the stub.
+fn to_stub<'a>(work: &'a Work<'_>) -> Option<&'a FileStep> {
+    let step = work.plan.files.iter().find(|step| step.path == paths::RESOLV_CONF)?;
+    (work.wish.resolv_conf == ResolvConf::Stub).then_some(step)
+}
+
+/// Pods inherit the node's resolv.conf: the stub's address in it means themselves.
+fn pods(work: &mut Work<'_>) {
+    let Some(kubelet) = work.facts.kubelet.clone() else { return };
+    let flavour = kubelet.flavour.as_deref().unwrap_or("kubelet");
+    let is_k3s = matches!(flavour, "k3s" | "rke2");
+    let reads = match kubelet.resolv_conf.as_deref() {
+        Some(path) => Some(path.to_owned()),
+        // Their own choice at start: /etc/resolv.conf where that holds no loopback address.
+        None if is_k3s => match work.facts.resolv_conf.as_ref().and_then(|facts| facts.servers.as_ref()) {
+            Some(servers) if servers.iter().any(IpAddr::is_loopback) => Some("/run/systemd/resolve/resolv.conf".into()),
+            _ => Some(paths::RESOLV_CONF.to_owned()),
+        },
+        None => Some(paths::RESOLV_CONF.to_owned()),
+    };
+    let is_etc = reads.as_deref() == Some(paths::RESOLV_CONF);
+    let fix = match is_k3s {
+        true => format!(
+            "resolv-conf: /run/systemd/resolve/resolv.conf in /etc/rancher/{flavour}/config.yaml, then restart {flavour}"
+        ),
+        false => {
+            "resolvConf: /run/systemd/resolve/resolv.conf in /var/lib/kubelet/config.yaml, then restart the kubelet"
+                .to_owned()
+        }
+    };
+    if is_etc && to_stub(work).is_some() {
+        work.refuse(Refuse {
+            reason: KUBELET,
+            at: flavour,
+            message: format!(
+                "{flavour} hands {} to pods; as the stub it would say 127.0.0.53, which in a pod is nobody, and CoreDNS \
+                 would halt at its next start",
+                paths::RESOLV_CONF
+            ),
+            way_out: format!("{fix}; or resolvConf: Uplink in the policy"),
+        });
+    } else if is_etc && work.wish.resolv_conf == ResolvConf::Stub {
+        work.note(format!("{flavour} hands {} to pods, and it is the stub already: {fix}", paths::RESOLV_CONF));
+    }
+    let uplink = reads.as_deref() == Some("/run/systemd/resolve/resolv.conf");
+    let servers = uplink_servers(work.wish, work.facts);
+    if uplink && is_k3s && !servers.is_empty() && servers.iter().all(IpAddr::is_loopback) {
+        work.note(format!("{flavour} finds only loopback servers in the uplink file and would take 8.8.8.8 instead"));
+    }
+}
+
+/// What resolved writes into its uplink file: servers of the global scope and of links with a default route, port 53.
+fn uplink_servers(wish: &Wish, facts: &HostFacts) -> Vec<IpAddr> {
+    let under = wish.under(facts);
+    let links = under.links.iter().flatten().filter(|link| link.default_route_effective != Some(false));
+    let all = under.global.servers.iter().flatten().chain(links.flat_map(|link| link.servers.iter().flatten()));
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for server in all.filter(|server| server.port.is_none_or(|port| port == 53)) {
+        if !addresses.contains(&server.address) {
+            addresses.push(server.address);
+        }
+    }
+    addresses
+}
+
+/// resolv.conf as Uplink, or pods that read that file: the C library and the kubelet take three servers.
+fn uplinks(work: &mut Work<'_>) {
+    let kubelet = work.facts.kubelet.as_ref().and_then(|kubelet| kubelet.resolv_conf.as_deref());
+    if work.wish.resolv_conf != ResolvConf::Uplink && kubelet != Some("/run/systemd/resolve/resolv.conf") {
+        return;
+    }
+    let servers = uplink_servers(work.wish, work.facts);
+    if servers.len() > 3 {
+        let count = servers.len();
+        work.note(format!(
+            "the uplink file would list {count} servers; the C library and the kubelet take the first three"
+        ));
+    }
+}
+
+fn containers(work: &mut Work<'_>) {
+    let ids =
+        work.facts.proxmox.as_ref().and_then(|proxmox| proxmox.containers_on_host_dns.clone()).unwrap_or_default();
+    if ids.is_empty() || work.wish.resolv_conf != ResolvConf::Stub {
+        return;
+    }
+    let list = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if to_stub(work).is_none() {
+        return work.note(format!(
+            "containers {list} take their servers from this host at start, and that is the stub already"
+        ));
+    }
+    let server = uplink_servers(work.wish, work.facts).into_iter().find(|address| !address.is_loopback());
+    let server = server.map_or("<server>".to_owned(), |address| address.to_string());
+    work.refuse(Refuse {
+        reason: PROXMOX,
+        at: &format!("containers {list}"),
+        message: "they take their servers from this host at start, and would get 127.0.0.53, which there is nobody"
+            .to_owned(),
+        way_out: format!("give each its own (pct set {} --nameserver {server}), or resolvConf: Uplink", ids[0]),
+    });
+}
+
+fn systemd(work: &mut Work<'_>) {
+    if work.facts.services.systemd != Some(false) {
+        return;
+    }
+    let mut effects = work.plan.effects(Stage::Before);
+    effects.extend(work.plan.effects(Stage::Last));
+    if let Some(effect) = effects.first() {
+        let who = match effect {
+            Effect::ReloadNetworkd => "systemd-networkd",
+            Effect::ReloadNetworkManager => "NetworkManager",
+            Effect::ReloadSystemd => "systemd",
+            Effect::None | Effect::ReloadResolved | Effect::RestartResolved => "systemd-resolved",
+        };
+        work.refuse(Refuse {
+            reason: NO_SYSTEMD,
+            at: "PID 1",
+            message: format!("{who} must be told of the new files, and systemd does not run here"),
+            way_out: "run this where systemd is PID 1 and its bus can be reached".to_owned(),
+        });
+    }
+}
+
+/// Files that would change and cannot.
+fn files(work: &mut Work<'_>) {
+    let steps: Vec<(String, Option<String>, Option<String>)> = work
+        .plan
+        .files
+        .iter()
+        .map(|step| (step.path.clone(), step.from.locked.clone(), step.from.generated_by.clone()))
+        .collect();
+    for (path, locked, generated) in steps {
+        if let Some(by) = generated {
+            work.refuse(Refuse {
+                reason: GENERATED,
+                at: &path,
+                message: format!("{by} makes it, and would make it anew"),
+                way_out: format!("set it in {by}, or leave it out of the policy"),
+            });
+        } else if let Some(why) = locked {
+            work.refuse(Refuse {
+                reason: LOCKED,
+                at: &path,
+                message: format!("it cannot be replaced: {why}"),
+                way_out: "make it writable (chattr -i, remount, ReadWritePaths=), or leave it out of the policy"
+                    .to_owned(),
+            });
+        }
+    }
+}
