@@ -52,14 +52,14 @@ pub fn encode<'a>(
     guards: impl IntoIterator<Item = &'a Guard>,
     edits: impl IntoIterator<Item = &'a Edit>,
 ) -> Vec<u8> {
-    let mut writer = Writer { out: Vec::with_capacity(4096), names: Compressor::new() };
+    let mut writer = Writer { out: Vec::with_capacity(usize::from(u16::MAX)), names: Compressor::of(zone) };
     writer.out.extend_from_slice(&id.to_be_bytes());
     writer.out.extend_from_slice(&[Opcode::UPDATE.0 << 3, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     writer.names.write(&mut writer.out, zone);
     writer.out.extend_from_slice(&RrType::SOA.0.to_be_bytes());
     writer.out.extend_from_slice(&Class::IN.0.to_be_bytes());
 
-    let mut seen = FastSet::default();
+    let mut seen = FastSet::with_capacity_and_hasher(1024, Default::default());
     let mut prerequisites = 0u16;
     for guard in guards.into_iter().filter(|guard| seen.insert(*guard)) {
         prerequisites += writer.guard(guard);

@@ -189,17 +189,33 @@ pub(crate) fn expand<'a>(msg: &'a [u8], record: &RawRecord) -> Result<Cow<'a, [u
 /// Writes owner names, each suffix once per message as far as pointers reach (RFC 1035 §4.1.4).
 pub(crate) struct Compressor<'a> {
     seen: FastMap<&'a [u8], u16>,
+    /// The name that most others end in, where the caller knows one; found without a look into the map.
+    apex: Option<(&'a [u8], u16)>,
 }
 
 impl<'a> Compressor<'a> {
     pub(crate) fn new() -> Compressor<'a> {
-        Compressor { seen: FastMap::default() }
+        Compressor { seen: FastMap::default(), apex: None }
+    }
+
+    /// For a message whose question section is this zone, and whose names are nearly all in it.
+    pub(crate) fn of(zone: &'a Name) -> Compressor<'a> {
+        let apex = (!zone.is_root()).then(|| (zone.wire(), HEADER as u16));
+        // A message of 64 KB has about a thousand names where pointers reach.
+        Compressor { seen: FastMap::with_capacity_and_hasher(1024, Default::default()), apex }
     }
 
     /// Appends `name` to the message `out`.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, name: &'a Name) {
         let mut rest = name.wire();
         while rest.len() > 1 {
+            if let Some((apex, at)) = self.apex
+                && rest == apex
+                && out.len() > usize::from(at)
+            {
+                out.extend_from_slice(&(0xc000 | at).to_be_bytes());
+                return;
+            }
             match self.seen.entry(rest) {
                 Entry::Occupied(at) => {
                     out.extend_from_slice(&(0xc000 | at.get()).to_be_bytes());

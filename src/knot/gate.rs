@@ -6,6 +6,7 @@
 //! the window where need be.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,8 +21,9 @@ const SHARE: usize = 7;
 const SURE: usize = 4;
 
 /// The slots of one window.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
+    window: AtomicUsize,
     held: Mutex<Held>,
     freed: Notify,
 }
@@ -39,7 +41,24 @@ pub(super) struct Slot {
     zone: Name,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        Gate { window: AtomicUsize::new(WINDOW), held: Mutex::default(), freed: Notify::new() }
+    }
+}
+
 impl Gate {
+    /// Slots in all.
+    pub(super) fn window(&self) -> usize {
+        self.window.load(Ordering::Relaxed)
+    }
+
+    /// Makes the window larger.
+    pub(super) fn widen(&self, window: usize) {
+        self.window.fetch_max(window, Ordering::Relaxed);
+        self.freed.notify_waiters();
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         // Every change of the counts is whole, so a panic elsewhere leaves them right.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -49,7 +68,7 @@ impl Gate {
     fn try_enter(self: &Arc<Gate>, zone: &Name) -> Option<Slot> {
         let mut held = self.held();
         let own = held.zones.get(zone).copied().unwrap_or_default();
-        if own >= SURE.max(SHARE * WINDOW.saturating_sub(held.all)) {
+        if own >= SURE.max(SHARE * self.window().saturating_sub(held.all)) {
             return None;
         }
         held.all += 1;
@@ -128,6 +147,16 @@ mod tests {
             second.extend(fill(&gate, &late));
         }
         assert!(first.len().abs_diff(second.len()) <= 12, "{} {}", first.len(), second.len());
+    }
+
+    #[test]
+    fn a_wider_window_has_more_slots() {
+        let gate = Arc::new(Gate::default());
+        let zone = n("a.example");
+        let mut slots = fill(&gate, &zone);
+        gate.widen(4 * WINDOW);
+        slots.extend(fill(&gate, &zone));
+        assert_eq!(slots.len(), 4 * WINDOW * 7 / 8);
     }
 
     #[tokio::test]

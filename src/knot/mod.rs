@@ -5,6 +5,7 @@
 
 mod error;
 mod gate;
+mod kind;
 mod message;
 mod seal;
 mod soa;
@@ -15,11 +16,12 @@ mod transfer;
 mod updates;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use error::{Exchange, Place, ServerError};
-pub use updates::{Answered, UpdateResult, Updates, WINDOW};
+pub use updates::{Answered, UpdateResult, Updates, WIDE, WINDOW};
 
 use crate::dns::tsig::Key;
 
@@ -102,6 +104,7 @@ impl Server {
                     idle: tokio::sync::Mutex::new(Vec::new()),
                     turns: tokio::sync::Semaphore::new(TRANSFERS),
                     updates: OnceLock::new(),
+                    asked_kind: AtomicBool::new(false),
                 })
             })
             .collect();
@@ -135,6 +138,7 @@ pub struct Session {
     /// Transfers that may run at once: a stalled one must not hold up another zone's.
     turns: tokio::sync::Semaphore,
     updates: OnceLock<Updates>,
+    asked_kind: AtomicBool,
 }
 
 impl Session {

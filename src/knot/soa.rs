@@ -76,7 +76,7 @@ impl Session {
         self.ask_tcp(zone).await
     }
 
-    async fn open_udp(&self) -> io::Result<UdpSocket> {
+    pub(super) async fn open_udp(&self) -> io::Result<UdpSocket> {
         let any = if self.address.is_ipv4() { [0, 0, 0, 0].into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
         let source = self.settings.source.filter(|source| source.is_ipv4() == self.address.is_ipv4()).unwrap_or(any);
         let socket = UdpSocket::bind(SocketAddr::new(source, 0)).await?;

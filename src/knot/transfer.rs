@@ -5,7 +5,7 @@
 //! parses them, and never holds the reading up.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -41,15 +41,25 @@ impl Session {
     /// # Errors
     /// Any [`ServerError`]; nothing of a failed transfer is ever used.
     pub async fn transfer(&self, zone: &Name, have: Option<u32>) -> Result<Transfer, ServerError> {
+        self.timed_transfer(zone, have).await.map(|(transfer, _)| transfer)
+    }
+
+    /// As [`Session::transfer`], with the time in which nothing could be done but wait for the server: from the question
+    /// to the last octet.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn timed_transfer(&self, zone: &Name, have: Option<u32>) -> Result<(Transfer, Duration), ServerError> {
         let place = Place { server: self.address, zone: zone.clone() };
         // Few at a time: every transfer holds a lock in the server.
         let _turn = self.turns.acquire().await;
         let kept = self.idle.lock().await.pop();
+        let from = Instant::now();
         if let Some(kept) = kept {
             match self.converse(kept, zone, have).await {
-                Ok((transfer, kept)) => {
+                Ok((transfer, last, kept)) => {
                     self.keep(kept).await;
-                    return Ok(transfer);
+                    return Ok((transfer, last.duration_since(from)));
                 }
                 Err(Broken::Stale(_)) => {}
                 Err(Broken::Failed(error)) => return Err(error),
@@ -59,9 +69,9 @@ impl Session {
             .await
             .map_err(|error| ServerError::Unreachable { place, detail: error.to_string() })?;
         match self.converse(fresh, zone, have).await {
-            Ok((transfer, kept)) => {
+            Ok((transfer, last, kept)) => {
                 self.keep(kept).await;
-                Ok(transfer)
+                Ok((transfer, last.duration_since(from)))
             }
             Err(Broken::Stale(error) | Broken::Failed(error)) => Err(error),
         }
@@ -74,13 +84,13 @@ impl Session {
         }
     }
 
-    /// One transfer on one connection, which comes back when the transfer ended in order.
+    /// One transfer on one connection, which comes back when the transfer ended in order, and when its last octet came.
     async fn converse(
         &self,
         mut stream: TcpStream,
         zone: &Name,
         have: Option<u32>,
-    ) -> Result<(Transfer, TcpStream), Broken> {
+    ) -> Result<(Transfer, Instant, TcpStream), Broken> {
         let place = Place { server: self.address, zone: zone.clone() };
         let id = random_id();
         let (query, sequence) = self.settings.seal.sign_sequence(xfr::question(zone, id, have));
@@ -101,6 +111,7 @@ impl Session {
 
         let limits = &self.settings.timeouts;
         let started = Instant::now();
+        let mut heard = started;
         let mut input = Deframer::default();
         let mut octets = 0u64;
         let broken = |error: io::Error, octets: u64| {
@@ -123,7 +134,7 @@ impl Session {
                         place: place.clone(),
                         detail: "the thread that verifies it ended".to_owned(),
                     }))?;
-                    return transfer.map(|transfer| (transfer, stream)).map_err(Broken::Failed);
+                    return transfer.map(|transfer| (transfer, heard, stream)).map_err(Broken::Failed);
                 }
                 read = stream.read_buf(input.buffer(READ_SIZE)) => {
                     let count = match read {
@@ -131,7 +142,7 @@ impl Session {
                             // All octets are here; the last ones may be the end of the transfer.
                             drop(pieces);
                             return Err(match judged.await {
-                                Ok(Ok(transfer)) => return Ok((transfer, stream)),
+                                Ok(Ok(transfer)) => return Ok((transfer, heard, stream)),
                                 Ok(Err(error)) if octets > 0 => Broken::Failed(error),
                                 _ => broken(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the server"), octets),
                             });
@@ -140,6 +151,7 @@ impl Session {
                         Err(error) => return Err(broken(error, octets)),
                     };
                     octets += count;
+                    heard = Instant::now();
                     if octets > MAX_OCTETS {
                         let detail = format!("more than {MAX_OCTETS} octets");
                         return Err(Broken::Failed(ServerError::TransferIncomplete { place, detail }));

@@ -24,6 +24,11 @@ use crate::model::Name;
 /// refuses what is over its `update-quota` (100), so more is not faster but worse.
 pub const WINDOW: usize = 64;
 
+/// The same for a Knot: it commits everything that is queued at once, at a cost of its own for each commit, so a small
+/// window costs a fifth of the rate. Not more: a commit of this many full messages takes most of a second, and other
+/// writers wait for it.
+pub const WIDE: usize = 256;
+
 /// Octets waiting to be written beyond which no further message is taken from the queue.
 const WRITE_AHEAD: usize = 512 * 1024;
 
@@ -80,9 +85,19 @@ pub struct Updates {
 
 impl Updates {
     pub(crate) fn start(settings: Arc<Settings>, server: std::net::SocketAddr) -> Updates {
-        let (queue, jobs) = mpsc::channel(WINDOW);
+        let (queue, jobs) = mpsc::channel(WIDE);
         tokio::spawn(run(settings, server, jobs));
         Updates { queue, gate: Arc::default() }
+    }
+
+    /// How many messages may be out: [`WINDOW`], or [`WIDE`] once the server is known to be Knot.
+    pub fn window(&self) -> usize {
+        self.gate.window()
+    }
+
+    /// From now on [`WIDE`] messages may be out.
+    pub(super) fn widen(&self) {
+        self.gate.widen(WIDE);
     }
 
     /// Sends an unsigned UPDATE message for `zone`; its id is chosen here. Waits while the window is full, or

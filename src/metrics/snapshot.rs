@@ -43,6 +43,10 @@ pub struct ZoneNumbers {
     pub own_latency: Vec<(Option<Duration>, u64)>,
     /// Sum of the above.
     pub own_latency_sum: Duration,
+    /// The wait for transfers, in the same way.
+    pub transfer_wait: Vec<(Option<Duration>, u64)>,
+    /// The sum of it.
+    pub transfer_wait_sum: Duration,
 }
 
 /// The numbers of one moment.
@@ -119,6 +123,8 @@ impl Snapshot {
                 polls: counters.polls,
                 own_latency: counters.own_latency.buckets().collect(),
                 own_latency_sum: counters.own_latency.sum(),
+                transfer_wait: counters.transfer_wait.buckets().collect(),
+                transfer_wait_sum: counters.transfer_wait.sum(),
                 sets: status.sets.clone(),
                 ..ZoneNumbers::default()
             };
@@ -268,23 +274,38 @@ impl Snapshot {
         out
     }
 
-    /// The histogram of our own share of the reaction time.
+    /// The histograms of the reaction time: our own share, and the server's.
     fn latency(&self, out: &mut String) {
-        let name = "knotwork_zone_reaction_seconds";
-        let _ = writeln!(out, "# HELP {name} From a change seen to the first UPDATE sent.\n# TYPE {name} histogram");
-        for (zone, numbers) in self.zones.iter().filter(|(_, numbers)| !numbers.own_latency.is_empty()) {
+        let help = "From a change seen to the first UPDATE sent, without the wait for the transfer.";
+        self.histogram(out, "knotwork_zone_reaction_seconds", help, |numbers| {
+            (&numbers.own_latency, numbers.own_latency_sum)
+        });
+        let help = "From the question for a change to its last octet.";
+        self.histogram(out, "knotwork_zone_transfer_wait_seconds", help, |numbers| {
+            (&numbers.transfer_wait, numbers.transfer_wait_sum)
+        });
+    }
+
+    fn histogram<'a>(
+        &'a self,
+        out: &mut String,
+        name: &str,
+        help: &str,
+        of: impl Fn(&'a ZoneNumbers) -> (&'a Vec<(Option<Duration>, u64)>, Duration),
+    ) {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
+        for (zone, (buckets, sum)) in self.zones.iter().map(|(zone, numbers)| (zone, of(numbers))) {
+            if buckets.is_empty() {
+                continue;
+            }
             let mut total = 0;
-            for (bound, count) in &numbers.own_latency {
+            for (bound, count) in buckets {
                 total += count;
                 let le = bound.map_or("+Inf".to_owned(), |bound| bound.as_secs_f64().to_string());
                 let _ = writeln!(out, "{name}_bucket{} {total}", label(&[("zone", zone), ("le", &le)]));
             }
             let labels = label(&[("zone", zone)]);
-            let _ = writeln!(
-                out,
-                "{name}_sum{labels} {}\n{name}_count{labels} {total}",
-                numbers.own_latency_sum.as_secs_f64()
-            );
+            let _ = writeln!(out, "{name}_sum{labels} {}\n{name}_count{labels} {total}", sum.as_secs_f64());
         }
     }
 }

@@ -74,6 +74,8 @@ pub struct Engine {
     seen_at: Option<Instant>,
     /// When the serial of the change that came last was seen.
     change_seen: Option<Instant>,
+    /// How long the last transfer took to come: the server's time, not ours.
+    waited: Duration,
 }
 
 impl Engine {
@@ -97,6 +99,7 @@ impl Engine {
             full_due: true,
             seen_at: None,
             change_seen: None,
+            waited: Duration::ZERO,
             server,
             options,
             rules,
@@ -129,8 +132,8 @@ impl Engine {
     }
 
     /// When the change that came last was noticed; for measuring, and only once for each.
-    pub(super) fn take_change_seen(&mut self) -> Option<Instant> {
-        self.change_seen.take()
+    pub(super) fn take_change_seen(&mut self) -> Option<(Instant, Duration)> {
+        self.change_seen.take().map(|seen| (seen, self.waited))
     }
 
     /// Whether the fence in the view is the one that this engine wrote.
@@ -219,7 +222,7 @@ impl Engine {
             return Ok(Refreshed::Current);
         }
         let now = Instant::now();
-        self.change_seen = Some(now);
+        (self.change_seen, self.waited) = (Some(now), Duration::ZERO);
         self.keeper.disturbed(now);
         if serial_newer(have, serial) {
             tracing::warn!(%zone, have, serial, "the serial went backwards: the server lost or restored data");
@@ -249,9 +252,11 @@ impl Engine {
     }
 
     /// A transfer after the SOA query that proved the key.
-    async fn transfer(&self, zone: &Name, from: Option<u32>) -> Result<Transfer, ServerError> {
+    async fn transfer(&mut self, zone: &Name, from: Option<u32>) -> Result<Transfer, ServerError> {
         let told = |error| super::key_is_good(error, &self.session, Missing::Action);
-        self.session.transfer(zone, from).await.map_err(told)
+        let (transfer, waited) = self.session.timed_transfer(zone, from).await.map_err(told)?;
+        self.waited += waited;
+        Ok(transfer)
     }
 
     async fn transfer_all(&mut self, reset: bool) -> Result<Refreshed, ServerError> {

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::brake::Window;
-use crate::model::{Claim, Claims, FastMap, Name, RrType};
+use crate::model::{Claim, Claims, Name, RrType};
 use crate::ownership::ZoneRules;
 use crate::plan::{BrakeState, Dirty, Plan, PlanOptions, Planner};
 use crate::view::View;
 
-/// Names from which on freeing a world of claims is worth a thread.
+/// Names from which on a thread is worth its while.
 const MANY: usize = 10_000;
 
 /// Tells whether a name outside the zone holds a DHCID; for PTRs whose target a DHCP server put there.
@@ -21,6 +22,8 @@ pub type DhcidNames = Arc<dyn Fn(&Name) -> bool + Send + Sync>;
 pub(super) struct Planning {
     planner: Planner,
     claims: Arc<Claims>,
+    /// The claims of before, to be freed.
+    retired: Option<Arc<Claims>>,
     prints: Prints,
     brake: BrakeState,
     window: Window,
@@ -36,6 +39,7 @@ impl Planning {
         Planning {
             planner: Planner::new(rules),
             claims: Arc::default(),
+            retired: None,
             prints: Prints::new(),
             brake: BrakeState::default(),
             window: Window::new(window),
@@ -51,15 +55,23 @@ impl Planning {
         let new = &self.claims;
         let (mut changed, objects) = self.prints.take(new);
         if self.all {
+            self.retire(old);
             return;
         }
         let objects = objects || old.health != new.health || old.prune != new.prune;
         self.dirty.objects |= objects;
         self.moved |= objects || !changed.is_empty();
         self.dirty.claims.append(&mut changed);
-        if old.sets.len() > MANY {
-            // Freeing so many claims takes as long as planning; nobody has to wait for it.
-            std::thread::spawn(move || drop(old));
+        self.retire(old);
+    }
+
+    /// Frees a world of claims: that takes as long as planning, and slows down whoever allocates beside it, so it is done
+    /// by nobody who waits, after the next plan.
+    fn retire(&mut self, old: Arc<Claims>) {
+        if old.sets.len() > MANY
+            && let Some(older) = self.retired.replace(old)
+        {
+            std::thread::spawn(move || drop(older));
         }
     }
 
@@ -105,6 +117,9 @@ impl Planning {
         self.moved = false;
         let plan = self.planner.plan(&self.claims, view, &options);
         self.brake.absorb(&plan);
+        if let Some(old) = self.retired.take() {
+            std::thread::spawn(move || drop(old));
+        }
         plan
     }
 
@@ -119,40 +134,64 @@ impl Planning {
 /// walking two worlds of claims.
 struct Prints {
     build: foldhash::fast::RandomState,
-    names: FastMap<Name, u64>,
+    /// In the order of the claims.
+    names: Vec<(Name, u64)>,
     objects: u64,
 }
 
 impl Prints {
     fn new() -> Prints {
-        Prints { build: foldhash::fast::RandomState::default(), names: FastMap::default(), objects: 0 }
+        Prints { build: foldhash::fast::RandomState::default(), names: Vec::new(), objects: 0 }
     }
 
     /// Takes in a new world; gives the names whose claims differ, and whether any object does.
     fn take(&mut self, claims: &Claims) -> (Vec<Name>, bool) {
+        let (prints, objects) = self.of_all(claims);
         let mut changed = Vec::new();
-        for (name, types) in &claims.sets {
-            let print = self.of(types);
-            match self.names.get_mut(name) {
-                Some(old) if *old == print => {}
-                Some(old) => {
-                    *old = print;
-                    changed.push(name.clone());
+        let mut before = std::mem::replace(&mut self.names, Vec::with_capacity(prints.len())).into_iter().peekable();
+        for (name, print) in claims.sets.keys().zip(prints) {
+            // Both are in one order; most names are those of before, and comparing for equality is cheaper than for order.
+            while let Some((gone, _)) = before.next_if(|(old, _)| old != name && old < name) {
+                changed.push(gone);
+            }
+            match before.next_if(|(old, _)| old == name) {
+                Some((old, of_old)) => {
+                    if of_old != print {
+                        changed.push(old.clone());
+                    }
+                    self.names.push((old, print));
                 }
                 None => {
-                    self.names.insert(name.clone(), print);
                     changed.push(name.clone());
+                    self.names.push((name.clone(), print));
                 }
             }
         }
-        if self.names.len() > claims.sets.len() {
-            let gone = self.names.extract_if(|name, _| !claims.sets.contains_key(name));
-            changed.extend(gone.map(|(name, _)| name));
-        }
+        changed.extend(before.map(|(gone, _)| gone));
+        (changed, std::mem::replace(&mut self.objects, objects) != objects)
+    }
+
+    /// A hash for each name in their order, and one for all objects.
+    fn of_all(&self, claims: &Claims) -> (Vec<u64>, u64) {
         // A sum, since the map has no order.
-        let objects = claims.objects.iter().fold(0u64, |sum, one| sum.wrapping_add(self.build.hash_one(one)));
-        let differs = std::mem::replace(&mut self.objects, objects) != objects;
-        (changed, differs)
+        let objects = || claims.objects.iter().fold(0u64, |sum, one| sum.wrapping_add(self.build.hash_one(one)));
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        if claims.sets.len() < MANY || cores == 1 {
+            return (claims.sets.values().map(|types| self.of(types)).collect(), objects());
+        }
+        let all: Vec<_> = claims.sets.values().collect();
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = all
+                .chunks(all.len().div_ceil(cores))
+                .map(|part| scope.spawn(|| part.iter().map(|types| self.of(types)).collect::<Vec<u64>>()))
+                .collect();
+            let objects = objects();
+            let joined = parts.into_iter().map(|part| match part.join() {
+                Ok(prints) => prints,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            (joined.flatten().collect(), objects)
+        })
     }
 
     fn of(&self, types: &BTreeMap<RrType, Vec<Claim>>) -> u64 {

@@ -14,7 +14,7 @@ use super::probe::Culprit;
 use super::report::Outcome;
 use super::{EngineError, safety};
 use crate::dns::update;
-use crate::knot::{Answered, ServerError, Session, UpdateResult, WINDOW};
+use crate::knot::{Answered, ServerError, Session, UpdateResult, WIDE, WINDOW};
 use crate::model::{FastMap, RrType};
 
 /// A view of this age is read again before anything is sent from it: the process may have been stopped meanwhile.
@@ -110,6 +110,8 @@ pub(super) struct Run<'e> {
     last_answer: Option<Instant>,
     sent: u64,
     bytes: u64,
+    /// Octets of the last large message for each octet that was estimated: names that repeat are shorter than that.
+    density: f64,
     pub last_refusal: Option<ServerError>,
     /// What the server was found to refuse, by the type of the units.
     pub culprits: FastMap<RrType, Culprit>,
@@ -119,7 +121,7 @@ pub(super) struct Run<'e> {
 impl<'e> Run<'e> {
     pub fn new(engine: &'e mut Engine, pieces: Vec<Piece>, swap: Option<Swap>) -> Self {
         let session = engine.session();
-        let answers = mpsc::channel(WINDOW + AHEAD);
+        let answers = mpsc::channel(WIDE + AHEAD);
         let (feed, mut ready) = mpsc::channel::<(u64, Vec<u8>)>(AHEAD);
         let (updates, zone, reply) = (session.updates().clone(), engine.zone().clone(), answers.0.clone());
         let feeder = tokio::spawn(async move {
@@ -155,6 +157,7 @@ impl<'e> Run<'e> {
             last_answer: None,
             sent: 0,
             bytes: 0,
+            density: 1.0,
             last_refusal: None,
             culprits: FastMap::default(),
             knobs: Knobs::from_env(),
@@ -177,6 +180,9 @@ impl<'e> Run<'e> {
 
     /// Until every piece has an end or the run must stop; what is left then has no end yet.
     pub async fn go(&mut self) -> Result<(), EngineError> {
+        if self.pieces.all.iter().map(|piece| piece.size).sum::<usize>() > WINDOW * FILL {
+            self.session.widen_for_knot();
+        }
         loop {
             self.pump().await?;
             if self.troubles.is_empty() && !self.pieces.waiting() {
@@ -201,7 +207,10 @@ impl<'e> Run<'e> {
         self.halt = false;
         loop {
             // Nothing follows a raise before it is answered.
-            while !self.halt && self.out.len() < WINDOW + AHEAD && !matches!(self.raise, Raise::Out(_)) {
+            while !self.halt
+                && self.out.len() < self.session.updates().window() + AHEAD
+                && !matches!(self.raise, Raise::Out(_))
+            {
                 if self.pieces.suspected() {
                     // Suspects travel alone.
                     if !self.out.is_empty() {
@@ -214,7 +223,10 @@ impl<'e> Run<'e> {
                     continue;
                 }
                 // The message with the raise is a small one: all others wait for it.
-                let fill = if matches!(self.raise, Raise::Due(_)) { CARRIER_FILL } else { FILL };
+                let fill = match self.raise {
+                    Raise::Due(_) => CARRIER_FILL,
+                    _ => (FILL as f64 / self.density) as usize,
+                };
                 match self.pieces.next(fill) {
                     Some(batch) => self.send(batch).await?,
                     None if self.fence_alone && matches!(self.raise, Raise::Due(_)) => {
@@ -268,7 +280,7 @@ impl<'e> Run<'e> {
     }
 
     /// Sends one message; with no pieces it is the raise alone.
-    pub async fn send(&mut self, batch: Batch) -> Result<(), EngineError> {
+    pub async fn send(&mut self, mut batch: Batch) -> Result<(), EngineError> {
         if self.next_tag == 0 {
             self.knobs.pause(Pause::BeforeFirst).await;
         }
@@ -285,16 +297,29 @@ impl<'e> Run<'e> {
         if fence.is_none() && !self.knobs.no_fence {
             return Err(EngineError::Internal("an update without a fence".to_owned()));
         }
-        let pieces = || batch.pieces.iter().map(|index| &self.pieces.all[*index]);
         let unguarded = self.knobs.no_guards;
-        let guards = || fence.iter().chain(pieces().filter(move |_| !unguarded).flat_map(|piece| &piece.guards));
-        let edits = || swap_edits.iter().chain(pieces().flat_map(|piece| &piece.edits));
         let zone = self.engine.zone().clone();
-        if let Err(error) = safety::check(&zone, guards(), edits()) {
-            // One bad unit must not hold the others: the culprit is sought as if the server had refused it.
-            return self.unsafe_batch(batch, &error);
-        }
-        let message = update::encode(&zone, 0, guards(), edits());
+        let limit = usize::from(u16::MAX) - self.session.signature_size();
+        let message = loop {
+            let pieces = || batch.pieces.iter().map(|index| &self.pieces.all[*index]);
+            let guards = || fence.iter().chain(pieces().filter(move |_| !unguarded).flat_map(|piece| &piece.guards));
+            let edits = || swap_edits.iter().chain(pieces().flat_map(|piece| &piece.edits));
+            if let Err(error) = safety::check(&zone, guards(), edits()) {
+                // One bad unit must not hold the others: the culprit is sought as if the server had refused it.
+                return self.unsafe_batch(batch, &error);
+            }
+            let message = update::encode(&zone, 0, guards(), edits());
+            let estimate = pieces().map(|piece| piece.size).sum::<usize>();
+            if estimate > FILL / 2 {
+                self.density = (message.len() as f64 / estimate as f64).clamp(0.5, 1.0);
+            }
+            if message.len() <= limit || batch.pieces.len() < 2 {
+                break message;
+            }
+            // Its names repeat less than those of the message before.
+            let rest = batch.pieces.split_off(batch.pieces.len() * 3 / 4);
+            self.pieces.requeue(rest.into_iter());
+        };
         let (swap, raise) = match std::mem::replace(&mut self.raise, Raise::Done) {
             Raise::Due(swap) => {
                 self.offered.push(swap.clone());

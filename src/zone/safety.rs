@@ -78,7 +78,7 @@ pub fn check<'a>(
 }
 
 fn check_guards<'a>(zone: &Name, guards: impl Iterator<Item = &'a Guard>) -> Result<(), Unsafe> {
-    let mut pinned: FastMap<(&Name, RrType), &Guard> = FastMap::default();
+    let mut pinned: FastMap<(&Name, RrType), &Guard> = FastMap::with_capacity_and_hasher(1024, Default::default());
     for guard in guards {
         let name = match guard {
             Guard::NameNotInUse(name)

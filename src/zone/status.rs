@@ -76,8 +76,11 @@ pub struct Counters {
     pub changes: BTreeMap<&'static str, u64>,
     /// Changes that failed and passes that ended early, by reason word.
     pub errors: BTreeMap<&'static str, u64>,
-    /// From a changed serial seen to the UPDATE handed to the connection: our own share of a repair.
+    /// From a changed serial seen to the UPDATE handed to the connection, without the wait for the transfer: our own share
+    /// of a repair.
     pub own_latency: Histogram,
+    /// The wait for the transfer of such a change: the server's share.
+    pub transfer_wait: Histogram,
 }
 
 /// An error as the status shows it.

@@ -97,7 +97,7 @@ struct Worker {
     /// The plan is older than the view or the claims.
     dirty: bool,
     /// When the change that this pass answers was noticed.
-    change_seen: Option<Instant>,
+    change_seen: Option<(Instant, Duration)>,
 }
 
 impl Worker {
@@ -335,7 +335,10 @@ impl Worker {
                 retry.tries += 1;
             }
         }
-        let own = report.first_sent.zip(self.change_seen.take()).map(|(sent, seen)| sent.duration_since(seen));
+        let reaction = report.first_sent.zip(self.change_seen.take());
+        // What Knot takes to hand over the change is told apart: it may hold a transfer back for a second.
+        let reaction =
+            reaction.map(|(sent, (seen, waited))| (sent.duration_since(seen).saturating_sub(waited), waited));
         self.tell(false, |status| {
             let counters = &mut status.counters;
             counters.updates += report.updates_sent;
@@ -347,8 +350,9 @@ impl Worker {
                     _ => *counters.errors.entry(outcome.reason).or_default() += 1,
                 }
             }
-            if let Some(own) = own {
+            if let Some((own, waited)) = reaction {
                 counters.own_latency.record(own);
+                counters.transfer_wait.record(waited);
             }
         });
     }
