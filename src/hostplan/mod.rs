@@ -4,21 +4,31 @@
 //! carries it and why, and what forbids it. Nothing here knows how a file is written or a bus is called.
 
 mod cleanup;
+pub mod diff;
+mod json;
 pub mod mark;
 pub mod mechanisms;
 pub mod merge;
 mod own;
 pub mod paths;
 mod plan;
+#[cfg(test)]
+mod plan_tests;
 pub mod preflight;
+#[cfg(test)]
+mod preflight_tests;
 pub mod render;
 mod resolv_conf;
 mod shared;
+#[cfg(test)]
+mod testkit;
+#[cfg(test)]
+mod undo_tests;
 
 use std::collections::BTreeMap;
 
 pub use paths::PREFIX;
-pub use plan::{after, before_us, plan, targets};
+pub use plan::{before_us, plan, targets};
 
 use crate::split::facts::{FileKind, Link};
 use crate::split::policy::Origin;

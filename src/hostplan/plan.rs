@@ -163,29 +163,3 @@ pub fn before_us(path: &str, seen: &SeenFile) -> SeenFile {
         None => seen.clone(),
     }
 }
-
-/// For tests and for those who carry out plans: the files after these steps.
-pub fn after(seen: &Seen, plan: &HostPlan) -> Seen {
-    let mut after = seen.clone();
-    for step in &plan.files {
-        let from = step.from.clone();
-        let file = match &step.to {
-            Want::Absent => SeenFile { kind: FileKind::Absent, ..SeenFile::default() },
-            Want::File { content, mode } => {
-                SeenFile { kind: FileKind::File, content: Some(content.clone()), mode: *mode, target: None, ..from }
-            }
-            Want::Symlink { target } => {
-                SeenFile { kind: FileKind::Symlink, target: Some(target.clone()), content: None, mode: 0o777, ..from }
-            }
-        };
-        let (dir, name) = paths::split(&step.path);
-        if let Some(names) = after.dirs.get_mut(dir) {
-            names.retain(|other| other != name);
-            if file.kind != FileKind::Absent && name.starts_with(paths::PREFIX) {
-                names.push(name.to_owned());
-            }
-        }
-        after.files.insert(step.path.clone(), file);
-    }
-    after
-}

@@ -19,9 +19,21 @@ pub fn target(mode: ResolvConf) -> Option<&'static str> {
 
 /// Whether a link leads to the same file, however it is written.
 fn leads_to(seen: &SeenFile, target: &str) -> bool {
-    let bare = |text: &str| text.trim_start_matches("..").trim_start_matches('/').to_owned();
     matches!(seen.kind, FileKind::Symlink | FileKind::Dangling)
-        && seen.target.as_deref().is_some_and(|own| bare(own) == bare(target))
+        && seen.target.as_deref().is_some_and(|own| absolute(own) == absolute(target))
+}
+
+/// Where a link in /etc leads, by its text alone.
+fn absolute(target: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = if target.starts_with('/') { Vec::new() } else { vec!["etc"] };
+    for part in target.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts
 }
 
 /// The link, or what was there before us.
@@ -38,11 +50,8 @@ pub(super) fn file(work: &mut Work<'_>) {
     }
     // Without servers of its own resolved takes those of a foreign file, and keeps them when the file has gone.
     let global = &work.wish.global;
-    let own = |list: bool, elsewhere: bool| list || elsewhere;
-    let has_own = own(
-        global.servers.as_ref().is_some_and(|servers| !servers.is_empty()),
-        global.domains.as_ref().is_some_and(|domains| !domains.is_empty()),
-    );
+    let has_own = global.servers.as_ref().is_some_and(|servers| !servers.is_empty())
+        || global.domains.as_ref().is_some_and(|domains| !domains.is_empty());
     let imports = !has_own && work.facts.global.imported != Some(false) && is_foreign(work, &from);
     let (stage, effect) = match imports {
         true => (Stage::Before, Effect::RestartResolved),

@@ -16,7 +16,7 @@ pub fn merge(text: &[u8], off: bool, origins: &[Origin]) -> Result<Vec<u8>, Trou
     if !off || is_off(&rest) {
         return Ok(rest);
     }
-    let block = compose(origins, &["nohook resolv.conf".to_owned()], "", end_of_line(text));
+    let block = compose(origins, &["nohook resolv.conf".to_owned()], "", end_of_line(&rest));
     let at = found.map_or(0, |found| found.range.start);
     // Where somebody moved it below an interface, it does nothing.
     let at = if rest.get(..at).is_some_and(|before| sections(before).next().is_none()) { at } else { 0 };

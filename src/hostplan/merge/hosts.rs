@@ -17,7 +17,7 @@ pub fn merge(text: &[u8], entries: &[&HostLine], origins: &[Origin]) -> Result<V
     }
     let inner: Vec<String> =
         entries.iter().map(|entry| format!("{}\t{}", entry.address, entry.names.join(" "))).collect();
-    let block = compose(origins, &inner, "", end_of_line(text));
+    let block = compose(origins, &inner, "", end_of_line(&rest));
     let at = found.map_or(rest.len(), |found| found.range.start);
     Ok(insert(&rest, at, &block))
 }

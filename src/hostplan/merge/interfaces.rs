@@ -26,6 +26,39 @@ pub struct Stanza {
     pub dns_line: Option<usize>,
 }
 
+/// A line with those that a backslash at its end adds to it.
+struct Logical {
+    /// The number of its first, counted from 1.
+    number: usize,
+    begin: usize,
+    end: usize,
+    text: Vec<u8>,
+}
+
+/// All but empty ones and comments, which a backslash does not continue.
+fn logical(text: &[u8]) -> Vec<Logical> {
+    let mut all: Vec<Logical> = Vec::new();
+    let mut open = false;
+    for (i, (begin, line)) in lines(text).enumerate() {
+        let bare = trimmed(line);
+        let idle = bare.trim_ascii().is_empty() || bare.trim_ascii_start().starts_with(b"#");
+        if !open && idle {
+            continue;
+        }
+        let (end, body) = (begin + line.len(), bare.strip_suffix(b"\\").unwrap_or(bare));
+        match all.last_mut().filter(|_| open) {
+            Some(last) => {
+                last.end = end;
+                last.text.push(b' ');
+                last.text.extend_from_slice(body);
+            }
+            None => all.push(Logical { number: i + 1, begin, end, text: body.to_vec() }),
+        }
+        open = body.len() < bare.len();
+    }
+    all
+}
+
 /// The first stanza of a link that configures addresses; `None` where none is in this file.
 ///
 /// # Errors
@@ -33,26 +66,13 @@ pub struct Stanza {
 pub fn stanza(text: &[u8], link: &str) -> Result<Option<Stanza>, Trouble> {
     let ours = find(text)?;
     let (mut first, mut inside): (Option<Stanza>, bool) = (None, false);
-    let mut continued = false;
     // The stanza whose indentation is still to be seen.
     let mut indent_open = false;
-    for (i, (begin, line)) in lines(text).enumerate() {
-        let bare = trimmed(line);
-        let was_continued = std::mem::replace(&mut continued, bare.ends_with(b"\\"));
-        if was_continued {
-            if let Some(stanza) = first.as_mut().filter(|stanza| stanza.after == begin && indent_open) {
-                stanza.after = begin + line.len();
-            }
+    for line in logical(text) {
+        if ours.iter().any(|found| found.range.contains(&line.begin)) {
             continue;
         }
-        if bare.trim_ascii().is_empty() || bare.trim_ascii_start().starts_with(b"#") {
-            continued = false;
-            continue;
-        }
-        if ours.iter().any(|found| found.range.contains(&begin)) {
-            continue;
-        }
-        let mut parts = words(bare);
+        let mut parts = words(&line.text);
         let Some(word) = parts.next() else { continue };
         if is_keyword(word) {
             indent_open = false;
@@ -60,16 +80,16 @@ pub fn stanza(text: &[u8], link: &str) -> Result<Option<Stanza>, Trouble> {
                 && parts.next() == Some(link.as_bytes())
                 && matches!(parts.next(), Some(b"inet" | b"inet6"));
             if inside && first.is_none() {
-                first = Some(Stanza { after: begin + line.len(), indent: "    ".to_owned(), dns_line: None });
+                first = Some(Stanza { after: line.end, indent: "    ".to_owned(), dns_line: None });
                 indent_open = true;
             }
         } else if inside && let Some(stanza) = first.as_mut() {
             if word.starts_with(b"dns-") && stanza.dns_line.is_none() {
-                stanza.dns_line = Some(i + 1);
+                stanza.dns_line = Some(line.number);
             }
             if std::mem::replace(&mut indent_open, false) {
-                let blank = bare.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-                stanza.indent = String::from_utf8_lossy(&bare[..blank]).into_owned();
+                let blank = line.text.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                stanza.indent = String::from_utf8_lossy(&line.text[..blank]).into_owned();
             }
         }
     }
@@ -96,8 +116,8 @@ fn is_keyword(word: &[u8]) -> bool {
 /// # Errors
 /// Marks that do not fit each other, or a link without a stanza.
 pub fn merge(text: &[u8], wanted: &[Lines]) -> Result<Vec<u8>, Trouble> {
-    let eol = end_of_line(text);
     let mut all = block::remove(text, &find(text)?);
+    let eol = end_of_line(&all);
     for want in wanted {
         let stanza = stanza(&all, &want.link)?.ok_or_else(|| Trouble {
             reason: "NoStanza",

@@ -170,8 +170,13 @@ pub fn take_out(now: &[u8], before: &[u8], left: &[u8]) -> Option<Vec<u8>> {
     Some(match line(before)? {
         Some((_, old)) => [&now[..at.start], &old, &now[at.end..]].concat(),
         None => {
-            let end = now[at.end..].iter().position(|byte| *byte == b'\n').map_or(now.len(), |more| at.end + more + 1);
-            [&now[..at.start], &now[end..]].concat()
+            let end = now[at.end..].iter().position(|byte| *byte == b'\n').map(|more| at.end + more + 1);
+            let front = &now[..at.start];
+            match end {
+                Some(end) => [front, &now[end..]].concat(),
+                // The last line had no end before us.
+                None => front.strip_suffix(end_of_line(before).as_bytes()).unwrap_or(front).to_vec(),
+            }
         }
     })
 }
