@@ -150,3 +150,27 @@ fn one_refused_record_among_thousands_does_not_say_that_nothing_was_applied() {
         judge(&site.apply(&[], 3));
     }
 }
+
+/// BIND answers with its rights before it looks at prerequisites, as Knot does: so the halves of a unit can be asked about
+/// without writing anything. (A server of the other order seems to allow everything; then nothing is named.)
+#[test]
+fn what_bind_refuses_is_named() {
+    let Some(program) = parts::need("bind") else { return };
+    for (policy, refused) in [
+        ("grant operator zonesub A;", "; it refuses TXT at _knotwork.a.internal"),
+        ("grant operator zonesub TXT;", "; it refuses A at a.internal"),
+        ("grant operator zonesub MX;", "; it refuses the set and its marker alike"),
+        ("grant operator name a.internal ANY; grant operator name _knotwork.a.internal ANY;", "; it refuses the fence"),
+        ("grant other zonesub ANY;", "; it refuses"),
+    ] {
+        let bind = Bind::with(&program, &format!("update-policy {{ {policy} }};"));
+        let site = Site::new(bind.addr);
+        site.put("a", "name: a.internal, a: [10.0.0.1]");
+        let before = site::zone(bind.addr, "internal");
+        let ran = site.apply(&[], 3);
+        let text = said(&ran);
+        println!("{policy}\n{text}\n{}", site.run(&["doctor"]).out);
+        assert!(text.contains(refused), "{policy}: {text}");
+        assert_eq!(site::zone(bind.addr, "internal"), before, "asking wrote something");
+    }
+}

@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod doctor;
+mod doctor_clock;
 mod doctor_rights;
 mod endings;
 mod exit;

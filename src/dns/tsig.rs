@@ -184,6 +184,12 @@ pub fn sign_sequence(key: &Key, message: Vec<u8>, now: u64) -> (Vec<u8>, Sequenc
     (message, Sequence { sequence, id, started: false })
 }
 
+/// When a message says that it was signed, in Unix seconds (RFC 8945 §4.2); `None` where it is not signed. Only to be
+/// believed of a message that was verified.
+pub fn time_signed(message: &[u8]) -> Option<u64> {
+    find(message).ok().flatten().map(|found| found.time)
+}
+
 /// A signed question that waits for its answer.
 pub struct Pending {
     transaction: lib::ClientTransaction<Arc<lib::Key>>,

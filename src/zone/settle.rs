@@ -258,7 +258,7 @@ impl Run<'_> {
                     let piece = &self.pieces.all[only];
                     format!("the server's ACL does not allow to change {}{found}: {error}", piece.describe())
                 }
-                error => format!("{}: {error}{found}", self.pieces.all[only].describe()),
+                error => format!("{}{found}: {error}", self.pieces.all[only].describe()),
             };
             self.pieces.refuse(only, error.reason(), words);
         }
