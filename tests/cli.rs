@@ -106,6 +106,38 @@ fn a_ptr_into_a_zone_that_cannot_be_read_is_nobodys_to_take() {
     assert_eq!(served.server.counters().updates.load(Ordering::Relaxed), 0, "nothing was sent");
 }
 
+#[test]
+fn a_shared_set_shows_all_its_holders() {
+    let served = serve();
+    let site = Site::new(served.server.addr());
+    for (object, host) in [("one", 1), ("two", 2), ("three", 3)] {
+        site.put(object, &format!("name: pool.internal, a: [10.0.0.{host}], share: true"));
+    }
+    site.put("alone", "name: alone.internal, a: [10.0.0.9]");
+    site.apply(&[], 0);
+    let holders = ["staticdnsrecord/dns/one", "staticdnsrecord/dns/three", "staticdnsrecord/dns/two"];
+    let check = |site: &Site, class: &str| {
+        let show = site.run(&["zone", "show", "internal", "-o", "json"]);
+        let show: serde_json::Value = serde_json::from_str(&show.out).unwrap();
+        let writer =
+            |name: &str| show.as_array().unwrap().iter().find(|set| set["name"] == name).unwrap()["writer"].clone();
+        assert_eq!(writer("pool.internal.")["resources"], serde_json::json!(holders));
+        assert_eq!(writer("pool.internal.")["resource"], holders[0]);
+        assert_eq!(writer("alone.internal.")["resources"], serde_json::json!(["staticdnsrecord/dns/alone"]));
+        assert_eq!(writer("ns0.internal.")["resources"], serde_json::json!([]));
+        let text = site.run(&["zone", "show", "internal"]);
+        assert!(text.out.contains(&format!("{class} {}\n", holders.join(", "))), "{text:#?}");
+        let markdown = site.run(&["zone", "show", "internal", "-o", "markdown"]);
+        assert!(markdown.out.contains(&format!("{class} {} |", holders.join(", "))), "{markdown:#?}");
+        let explain = site.run(&["explain", "pool.internal"]);
+        assert!(explain.out.contains(&format!(", shared by {}", holders.join(" and "))), "{explain:#?}");
+        assert!(!site.run(&["explain", "alone.internal"]).out.contains("shared"));
+    };
+    check(&site, "ours");
+    // Another installation sees the same.
+    check(&Site::of("office", "there", "operator", served.server.addr(), ""), "knotwork home");
+}
+
 /// Sets that are to be taken over are not ours yet: the brake does not speak of them as if they were.
 #[test]
 fn the_brake_tells_takeovers_from_replaces() {

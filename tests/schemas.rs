@@ -202,7 +202,7 @@ fn the_promised_shape() {
     }
     let show = schema("zone-show");
     assert_eq!(show["items"]["required"], json!(["name", "type", "ttl", "values", "writer"]));
-    assert_eq!(show["items"]["properties"]["writer"]["required"], json!(["class", "owner", "resource"]));
+    assert_eq!(show["items"]["properties"]["writer"]["required"], json!(["class", "owner", "resource", "resources"]));
 }
 
 #[test]

@@ -139,8 +139,13 @@ impl Told<'_> {
         }
         for (rtype, set) in &facts.live {
             let writer = classifier.writer_in(&facts, *rtype);
+            let objects = facts.objects_of(*rtype, &writer);
+            let shared = match &objects[..] {
+                [] | [_] => String::new(),
+                several => format!(", shared by {}", several.join(" and ")),
+            };
             printer.line(&format!(
-                "  live: {} {rtype} {}; held by {}",
+                "  live: {} {rtype} {}; held by {}{shared}",
                 set.ttl,
                 values(*rtype, set),
                 writer.describe()

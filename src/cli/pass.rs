@@ -10,7 +10,7 @@ use crate::ownership::{Fence, Standing};
 use crate::plan::{Change, Plan};
 use crate::source::{Config, Loaded};
 use crate::view::View;
-use crate::zone::{ChangeOutcome, DhcidNames, Engine, EngineError, EngineOptions, Outcome};
+use crate::zone::{ChangeOutcome, DhcidNames, Engine, EngineError, EngineOptions, Outcome, Traffic};
 
 /// What a pass came to for one zone.
 pub struct ZoneResult {
@@ -22,6 +22,8 @@ pub struct ZoneResult {
     pub applied: Option<Applied>,
     /// What stopped it.
     pub error: Option<EngineError>,
+    /// What was asked of its server.
+    pub traffic: Traffic,
 }
 
 /// What applying came to.
@@ -59,7 +61,7 @@ impl ZoneResult {
             Ok(plan) => (Some(plan), None),
             Err(error) => (None, Some(error)),
         };
-        ZoneResult { zone, plan, applied: None, error }
+        ZoneResult { zone, plan, applied: None, error, traffic: Traffic::default() }
     }
 
     /// How this zone ends a plan (`apply` false) or an apply.
@@ -191,6 +193,7 @@ impl Pass {
             let fence = plan.as_ref().ok().filter(|plan| !plan.is_settled()).and_then(|_| fence_trouble(&seat.engine));
             let mut result = ZoneResult::planned(zone, plan);
             result.error = result.error.or(fence);
+            result.traffic = seat.engine.traffic();
             results.push(result);
         }
         for (zone, error) in self.failed.drain(..) {
@@ -244,6 +247,7 @@ async fn apply_zone(engine: Option<Engine>, mut result: ZoneResult) -> ZoneResul
         plan.skipped = last.skipped;
     }
     result.error = done.stopped;
+    result.traffic = engine.traffic();
     result
 }
 

@@ -164,16 +164,15 @@ fn sets_text(sets: &serde_json::Value) -> String {
     sets.iter().map(|(class, number)| format!("{number} {class}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Owner and resource that a writer is known by.
-fn who(writer: &Writer, marker_of: Option<&str>, owner: &str) -> (Option<String>, Option<String>) {
+/// The owner id that a writer is known by.
+fn owner_of(writer: &Writer, owner: &str) -> Option<String> {
     match writer {
-        Writer::Ours => (Some(owner.to_owned()), marker_of.map(str::to_owned)),
-        Writer::Knotwork { owner, resource } | Writer::ExternalDns { owner, resource } => {
-            let full = |text: &String| (!text.is_empty()).then(|| text.clone());
-            (full(owner), full(resource))
+        Writer::Ours => Some(owner.to_owned()),
+        Writer::Knotwork { owner, .. } | Writer::ExternalDns { owner, .. } => {
+            (!owner.is_empty()).then(|| owner.clone())
         }
-        Writer::Nix { managed_by } => (Some(managed_by.clone()), None),
-        _ => (None, None),
+        Writer::Nix { managed_by } => Some(managed_by.clone()),
+        _ => None,
     }
 }
 
@@ -216,38 +215,38 @@ fn show(seat: &Seat, dhcid: &HashSet<Name>, wanted: &Wanted<'_>, output: Output,
                 hidden += 1;
                 continue;
             }
-            let resource = facts.own_of(*rtype).next().map(|mark| mark.marker.resource.as_str().to_owned());
-            let (owner, resource) = who(&writer, resource.as_deref(), &rules.owner);
-            rows.push((name.clone(), *rtype, set.clone(), writer, owner, resource));
+            let resources: Vec<String> = facts.objects_of(*rtype, &writer).into_iter().map(str::to_owned).collect();
+            let owner = owner_of(&writer, &rules.owner);
+            rows.push((name.clone(), *rtype, set.clone(), writer, owner, resources));
         }
     }
     match output {
         Output::Json => {
             let all: Vec<serde_json::Value> = rows
                 .iter()
-                .map(|(name, rtype, set, writer, owner, resource)| {
+                .map(|(name, rtype, set, writer, owner, resources)| {
                     json!({"name": name.to_string(), "type": rtype.to_string(), "ttl": set.ttl, "values": all_values(*rtype, set),
-                        "writer": {"class": writer.class(), "owner": owner, "resource": resource}})
+                        "writer": {"class": writer.class(), "owner": owner, "resource": resources.first(), "resources": resources}})
                 })
                 .collect();
             printer.line(&serde_json::to_string_pretty(&all).unwrap_or_default());
         }
         Output::Markdown => {
             printer.line("| Name | TTL | Type | Values | Writer |\n| --- | ---: | --- | --- | --- |");
-            for (name, rtype, set, writer, owner, resource) in &rows {
+            for (name, rtype, set, writer, owner, resources) in &rows {
                 let values = values(*rtype, set).replace('|', "\\|");
                 printer.line(&format!(
                     "| `{name}` | {} | {rtype} | `{values}` | {} |",
                     set.ttl,
-                    writer_text(writer, owner, resource)
+                    writer_text(writer, owner, resources)
                 ));
             }
         }
         Output::Text => {
             let width = rows.iter().map(|(name, ..)| name.to_string().len()).max().unwrap_or(0).min(48);
-            for (name, rtype, set, writer, owner, resource) in &rows {
+            for (name, rtype, set, writer, owner, resources) in &rows {
                 let tone = if *writer == Writer::Ours { Tone::Add } else { Tone::Dim };
-                let who = printer.paint(tone, &writer_text(writer, owner, resource));
+                let who = printer.paint(tone, &writer_text(writer, owner, resources));
                 printer.line(&format!(
                     "{:width$} {:>6} {:<6} {}  {who}",
                     name.to_string(),
@@ -268,14 +267,13 @@ fn show(seat: &Seat, dhcid: &HashSet<Name>, wanted: &Wanted<'_>, output: Output,
     Exit::Done
 }
 
-fn writer_text(writer: &Writer, owner: &Option<String>, resource: &Option<String>) -> String {
+fn writer_text(writer: &Writer, owner: &Option<String>, resources: &[String]) -> String {
     let mut text = writer.class().to_owned();
-    for part in [owner, resource].into_iter().flatten() {
-        if *writer == Writer::Ours && Some(part) == owner.as_ref() && resource.is_some() {
-            continue;
-        }
+    let owner = owner.iter().filter(|_| *writer != Writer::Ours || resources.is_empty()).cloned();
+    let resources = Some(resources.join(", ")).filter(|resources| !resources.is_empty());
+    for part in owner.chain(resources) {
         text.push(' ');
-        text.push_str(part);
+        text.push_str(&part);
     }
     text
 }

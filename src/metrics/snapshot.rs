@@ -76,7 +76,12 @@ impl Snapshot {
             ..Snapshot::default()
         };
         for result in results {
-            let mut numbers = ZoneNumbers { success: result.error.is_none(), ..ZoneNumbers::default() };
+            let mut numbers = ZoneNumbers {
+                success: result.error.is_none(),
+                polls: result.traffic.polls,
+                transfers: result.traffic.transfers,
+                ..ZoneNumbers::default()
+            };
             if let Some(error) = &result.error {
                 *numbers.errors.entry(error.reason()).or_default() += 1;
             }

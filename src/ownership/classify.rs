@@ -41,6 +41,24 @@ impl NameFacts {
     pub fn own_of(&self, rtype: RrType) -> impl Iterator<Item = &OwnMark> {
         self.own.iter().filter(move |mark| mark.marker.rtype == rtype)
     }
+
+    /// The objects for which `writer` holds the set of this type, as its signs tell them; several for a shared set.
+    pub fn objects_of<'a>(&'a self, rtype: RrType, writer: &'a Writer) -> Vec<&'a str> {
+        let mut objects: Vec<&str> = match writer {
+            Writer::Ours => self.own_of(rtype).map(|mark| mark.marker.resource.as_str()).collect(),
+            Writer::Knotwork { owner, .. } => {
+                let theirs = |sign: &Sign| match &sign.writer {
+                    Writer::Knotwork { owner: other, .. } => other == owner && sign.scope.covers(rtype),
+                    _ => false,
+                };
+                self.signs.iter().filter(|sign| theirs(sign)).filter_map(|sign| sign.writer.resource()).collect()
+            }
+            writer => writer.resource().into_iter().collect(),
+        };
+        objects.sort_unstable();
+        objects.dedup();
+        objects
+    }
 }
 
 /// How many record sets of a zone belong to whom. Ownership TXT and fences are not counted as owned sets.

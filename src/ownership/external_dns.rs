@@ -39,19 +39,24 @@ pub struct Covered {
 }
 
 /// Reads the content of a TXT, with or without the literal quotes that ExternalDNS puts around it.
+///
+/// ExternalDNS writes one text, which is cut every 255 octets, and takes each character-string for a value of its own when
+/// it reads, of which only the first counts (`registry/txt`, `provider/rfc2136`). So heritage and owner are those of the
+/// first text; a resource that stands in a further one is taken too, since it is only shown to people.
 pub fn parse(rdata: &[u8]) -> Option<Registration> {
-    let joined = txt::join(rdata)?;
-    let text = String::from_utf8_lossy(&joined);
-    let text = text.trim_matches('"');
+    let texts = txt::texts(rdata)?;
     let (mut heritage, mut owner, mut resource) = (false, String::new(), String::new());
-    for pair in text.split(',') {
-        let Some((key, value)) = pair.split_once('=') else { continue };
-        match key {
-            "heritage" if value == "external-dns" => heritage = true,
-            "heritage" => return None,
-            "external-dns/owner" => value.clone_into(&mut owner),
-            "external-dns/resource" => value.clone_into(&mut resource),
-            _ => {}
+    for (index, text) in texts.iter().enumerate() {
+        let text = String::from_utf8_lossy(text);
+        for pair in text.trim_matches('"').split(',') {
+            let Some((key, value)) = pair.split_once('=') else { continue };
+            match key {
+                "heritage" if index == 0 && value == "external-dns" => heritage = true,
+                "heritage" if index == 0 => return None,
+                "external-dns/owner" if index == 0 => value.clone_into(&mut owner),
+                "external-dns/resource" if resource.is_empty() => value.clone_into(&mut resource),
+                _ => {}
+            }
         }
     }
     heritage.then_some(Registration { owner, resource })
@@ -214,6 +219,40 @@ mod tests {
         assert_eq!(parse(&txt::split(b"heritage=nix,managed-by=x")), None);
         assert_eq!(parse(&txt::split(b"external-dns/owner=default")), None);
         assert_eq!(parse(&txt::split(b"heritage=external-dns")).unwrap().owner, "");
+    }
+
+    #[test]
+    fn texts_of_several_strings() {
+        let strings = |strings: &[&str]| {
+            strings.iter().fold(Vec::new(), |mut out: Vec<u8>, text| {
+                out.push(text.len() as u8);
+                out.extend(text.bytes());
+                out
+            })
+        };
+        // Cut at 255 octets, as ExternalDNS's library cuts it: one text.
+        let long = format!("service/{}/{}", "n".repeat(200), "s".repeat(200));
+        let text = format!("heritage=external-dns,external-dns/owner=default,external-dns/resource={long}");
+        let cut = txt::split(text.as_bytes());
+        assert_eq!(cut[0], 255);
+        let seen = parse(&cut).unwrap();
+        assert_eq!((seen.owner.as_str(), seen.resource.as_str()), ("default", long.as_str()));
+        // Cut elsewhere: several texts, which do not run into each other.
+        let resource = "external-dns/resource=service/x/y";
+        for parts in [
+            ["heritage=external-dns,external-dns/owner=default", resource],
+            ["heritage=external-dns,external-dns/owner=default,", resource],
+            ["\"heritage=external-dns,external-dns/owner=default\"", "\"external-dns/resource=service/x/y\""],
+        ] {
+            let seen = parse(&strings(&parts)).unwrap();
+            assert_eq!((seen.owner.as_str(), seen.resource.as_str()), ("default", "service/x/y"), "{parts:?}");
+        }
+        let seen =
+            parse(&strings(&[&format!("heritage=external-dns,external-dns/owner=a,{resource}"), "more"])).unwrap();
+        assert_eq!(seen.resource, "service/x/y", "what follows is no part of it");
+        let seen = parse(&strings(&["heritage=external-dns,external-dns/owner=a", "external-dns/owner=b"])).unwrap();
+        assert_eq!(seen.owner, "a", "ExternalDNS reads the first string only");
+        assert_eq!(parse(&strings(&["v=spf1 -all", "heritage=external-dns"])), None);
     }
 
     /// The table of `reference/externaldns.md` §2.2, both ways.

@@ -61,6 +61,16 @@ impl Writer {
         }
     }
 
+    /// The object that its sign names, where it names one.
+    pub fn resource(&self) -> Option<&str> {
+        match self {
+            Writer::Knotwork { resource, .. } | Writer::ExternalDns { resource, .. } => {
+                Some(resource.as_str()).filter(|resource| !resource.is_empty())
+            }
+            _ => None,
+        }
+    }
+
     /// The class with the names that go with it: `externalDns default service/x/y`.
     pub fn describe(&self) -> String {
         let words: [&str; 2] = match self {

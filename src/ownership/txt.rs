@@ -14,6 +14,23 @@ pub fn join(rdata: &[u8]) -> Option<Vec<u8>> {
     (!rdata.is_empty()).then_some(text)
 }
 
+/// The texts of a TXT as its writer meant them: a full character-string (255 octets) goes on in the next one, a shorter
+/// one ends there. `None` when the RDATA is not a sequence of character-strings.
+pub fn texts(rdata: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut texts, mut goes_on) = (Vec::<Vec<u8>>::new(), false);
+    let mut rest = rdata;
+    while let Some((&len, tail)) = rest.split_first() {
+        let string = tail.get(..usize::from(len))?;
+        match texts.last_mut().filter(|_| goes_on) {
+            Some(last) => last.extend_from_slice(string),
+            None => texts.push(string.to_vec()),
+        }
+        goes_on = len == u8::MAX;
+        rest = &tail[string.len()..];
+    }
+    (!texts.is_empty()).then_some(texts)
+}
+
 /// Text as character-strings of at most 255 octets; an empty text is one empty string.
 pub fn split(text: &[u8]) -> Rdata {
     let mut out = Vec::with_capacity(text.len() + text.len() / 255 + 1);
@@ -57,6 +74,9 @@ mod tests {
         assert_eq!(split(&[b'x'; 256]).len(), 258);
         assert_eq!(join(&[]), None);
         assert_eq!(join(&[5, b'a']), None);
+        assert_eq!(texts(&split(&[b'x'; 700])).unwrap(), [vec![b'x'; 700]]);
+        assert_eq!(texts(b"\x01a\x02bc").unwrap(), [b"a".to_vec(), b"bc".to_vec()]);
+        assert_eq!((texts(&[]), texts(&[5, b'a'])), (None, None));
     }
 
     #[test]

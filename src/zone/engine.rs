@@ -7,6 +7,7 @@ use super::EngineError;
 use super::dhcid::{DhcidBoard, Learned, Member};
 use super::fence::{Keeper, Role};
 use super::planning::{DhcidNames, Planning};
+use super::report::Traffic;
 use crate::dns::explain::Missing;
 use crate::dns::serial_newer;
 use crate::dns::xfr::Transfer;
@@ -76,6 +77,7 @@ pub struct Engine {
     change_seen: Option<Instant>,
     /// How long the last transfer took to come: the server's time, not ours.
     waited: Duration,
+    traffic: Traffic,
 }
 
 impl Engine {
@@ -100,6 +102,7 @@ impl Engine {
             seen_at: None,
             change_seen: None,
             waited: Duration::ZERO,
+            traffic: Traffic::default(),
             server,
             options,
             rules,
@@ -139,6 +142,11 @@ impl Engine {
     /// Whether the fence in the view is the one that this engine wrote.
     pub fn holds_fence(&self) -> bool {
         self.view.as_ref().is_some_and(|view| self.keeper.is_held(view))
+    }
+
+    /// What it asked of the server since it was made.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     pub(super) fn session_changed(&self, before: &Arc<Session>) -> bool {
@@ -211,6 +219,7 @@ impl Engine {
     async fn refresh_here(&mut self) -> Result<Refreshed, ServerError> {
         let zone = self.rules.zone.clone();
         let serial = self.session.soa(&zone).await?;
+        self.traffic.polls += 1;
         if self.full_at.elapsed() >= self.options.full_every {
             self.full_due = true;
         }
@@ -271,6 +280,7 @@ impl Engine {
     }
 
     fn take(&mut self, view: View, reset: bool) -> Refreshed {
+        self.traffic.transfers += 1;
         self.full_due = false;
         self.full_at = Instant::now();
         let same = |old: &View| old.serial() == view.serial() && old.same_content(&view);

@@ -29,7 +29,7 @@ pub use engine::{Engine, EngineOptions, Refreshed};
 pub use error::EngineError;
 pub use fence::Role;
 pub use planning::DhcidNames;
-pub use report::{ChangeOutcome, Outcome, Report, Timings};
+pub use report::{ChangeOutcome, Outcome, Report, Timings, Traffic};
 pub use rights::key_is_good;
 pub use status::{Counters, Histogram, StatusError, ZoneStatus};
 pub use takeover::Takeover;

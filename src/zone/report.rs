@@ -54,6 +54,15 @@ pub struct Timings {
     pub confirming: Duration,
 }
 
+/// What an engine asked of its server for reading.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// SOA polls that were answered.
+    pub polls: u64,
+    /// Whole transfers that became the view.
+    pub transfers: u64,
+}
+
 /// What an apply came to.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
