@@ -169,7 +169,9 @@ fn what_bind_refuses_is_named() {
         let before = site::zone(bind.addr, "internal");
         let ran = site.apply(&[], 3);
         let text = said(&ran);
-        println!("{policy}\n{text}\n{}", site.run(&["doctor"]).out);
+        let doctor = site.run(&["doctor"]).out;
+        assert_eq!(doctor.contains("update allowed for TXT\n"), policy == "grant operator zonesub TXT;", "{doctor}");
+        assert!(doctor.contains("update not allowed for "), "{doctor}");
         assert!(text.contains(refused), "{policy}: {text}");
         assert_eq!(site::zone(bind.addr, "internal"), before, "asking wrote something");
     }
