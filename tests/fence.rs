@@ -275,6 +275,19 @@ fn a_zone_restored_to_an_older_state_is_seen_and_healed() {
         .expect("knotwork starts");
     wait::until("the first record", || has(&knot, "a.internal.").then_some(()));
     // The server loses everything and comes back at its first serial, then walks past ours by other changes.
+    restore(&mut knot);
+    let mut writer = Writer::connect(knot.addr, "other", "internal");
+    for i in 0..40 {
+        writer.update(vec![], vec![add(&format!("walk{i}.internal"), 60, knotwork::model::RrType::A, "10.8.8.8")]);
+    }
+    wait::until("our record to be back", || has(&knot, "a.internal. 300 A 10.0.0.1").then_some(()));
+    assert!(has(&knot, "walk39.internal."), "what the others did stays");
+    signal(&resident, "TERM");
+    let _ = resident.wait();
+}
+
+/// The server loses everything and comes back with the first state of its zone.
+fn restore(knot: &mut Knot) {
     knot.kill();
     let db = knot.dir().join("db");
     std::fs::remove_dir_all(&db).expect("journal removed");
@@ -282,12 +295,83 @@ fn a_zone_restored_to_an_older_state_is_seen_and_healed() {
     std::fs::write(knot.dir().join("zones/internal.zone"), support::knot::minimal_zone("internal")).expect("zone");
     let _ = Command::new("chown").arg("-R").arg("knot:knot").arg(knot.dir()).status();
     knot.resume();
+}
+
+fn serial(knot: &Knot) -> u32 {
+    let out = Command::new("dig")
+        .args(["@127.0.0.1", "-p", &knot.addr.port().to_string(), "+short", "internal", "SOA"])
+        .output()
+        .expect("dig runs");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    text.split_whitespace().nth(2).and_then(|serial| serial.parse().ok()).expect("a serial")
+}
+
+/// Others change the zone until it has this serial.
+fn walk(knot: &Knot, to: u32) {
     let mut writer = Writer::connect(knot.addr, "other", "internal");
-    for i in 0..40 {
-        writer.update(vec![], vec![add(&format!("walk{i}.internal"), 60, knotwork::model::RrType::A, "10.8.8.8")]);
+    while serial(knot) < to {
+        let owner = format!("walk{}.internal", serial(knot));
+        writer.update(vec![], vec![add(&owner, 60, knotwork::model::RrType::A, "10.8.8.8")]);
     }
-    wait::until("our record to be back", || has(&knot, "a.internal. 300 A 10.0.0.1").then_some(()));
-    assert!(has(&knot, "walk39.internal."), "what the others did stays");
+    assert_eq!(serial(knot), to, "one serial for each change");
+}
+
+/// The serial says that nothing has happened, and yet the zone is another one: whoever believes it must not write by what
+/// he remembers, and must find out.
+#[test]
+fn server_walked_to_our_serial_by_other_changes() {
+    let Some(program) = parts::need("knot") else { return };
+    let mut knot = Knot::start(&program);
+    walk(&knot, 10);
+    let site = Site::new(knot.addr);
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    site.apply(&[], 0);
+
+    // A one-shot that has read the zone and sleeps before its first message.
+    site.put("b", "name: b.internal, a: [10.0.0.2]");
+    let sleeper = paused(&site, "before-first", false);
+    let read_at = serial(&knot);
+    restore(&mut knot);
+    walk(&knot, read_at);
+    signal(&sleeper, "CONT");
+    let ran: site::Ran = sleeper.wait_with_output().expect("ends").into();
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert!(ran.err.contains("(Displaced)"), "{ran:#?}");
+    assert!(!has(&knot, "b.internal.") && serial(&knot) == read_at, "it wrote into a zone that it has never seen");
+    site.apply(&[], 0);
+    assert!(has(&knot, "a.internal. 300 A 10.0.0.1") && has(&knot, "b.internal. 300 A 10.0.0.2"));
+
+    // A resident writer that holds the fence and sleeps.
+    let mut resident = site
+        .command(&["apply", "--watch"])
+        .arg("-f")
+        .arg(site.records())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("knotwork starts");
+    site.put("c", "name: c.internal, a: [10.0.0.3]");
+    wait::until("the resident writer's record", || has(&knot, "c.internal.").then_some(()));
+    let read_at = wait::until("its zone to rest", || {
+        let before = serial(&knot);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        (serial(&knot) == before).then_some(before)
+    });
+    signal(&resident, "STOP");
+    restore(&mut knot);
+    walk(&knot, read_at);
+    assert!(!has(&knot, "a.internal.") && fence(&knot, "home").is_none());
+    signal(&resident, "CONT");
+    // Its next message finds out, and all that is declared comes back beside what the others did.
+    site.put("d", "name: d.internal, a: [10.0.0.4]");
+    wait::until("everything to be back", || {
+        ["a", "b", "c", "d"].iter().all(|host| has(&knot, &format!("{host}.internal. 300 A 10.0.0."))).then_some(())
+    });
+    assert!(
+        has(&knot, "walk1.internal.") && has(&knot, &format!("walk{}.internal.", read_at - 1)),
+        "the others' stays"
+    );
+    assert!(fence(&knot, "home").is_some());
     signal(&resident, "TERM");
     let _ = resident.wait();
 }
