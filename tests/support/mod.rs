@@ -5,9 +5,11 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 pub mod bind;
+pub mod dhcp;
 pub mod embedded;
 pub mod engine;
 pub mod knot;
+pub mod machine;
 pub mod parts;
 pub mod proxy;
 pub mod resolved;

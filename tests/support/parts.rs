@@ -64,6 +64,13 @@ fn namespaces() -> bool {
         .is_ok_and(|done| done.status.success())
 }
 
+/// Whether control groups of the unified kind can be had in a mount namespace of our own, which a booted machine needs.
+fn control_groups() -> bool {
+    let try_it = "mount --make-rprivate / && umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup \
+                  && d=/sys/fs/cgroup/knotwork-probe-$$ && mkdir $d && rmdir $d";
+    Command::new("unshare").args(["--mount", "sh", "-c", try_it]).output().is_ok_and(|done| done.status.success())
+}
+
 /// The program of a part, if the machine has it.
 pub fn find(part: &str) -> Option<Program> {
     let single = |name: &str| on_path(name).map(|path| Program { argv: vec![path] });
@@ -87,6 +94,11 @@ pub fn find(part: &str) -> Option<Program> {
         part if part.starts_with("resolved-") => {
             let daemon = cache().join("parts").join(part).join("root/usr/lib/systemd/systemd-resolved");
             (daemon.is_file() && namespaces()).then(|| Program { argv: vec![daemon.display().to_string()] })
+        }
+        part if part.starts_with("machine-") => {
+            let init = cache().join("parts").join(part).join("root/usr/lib/systemd/systemd");
+            (init.is_file() && namespaces() && control_groups())
+                .then(|| Program { argv: vec![init.display().to_string()] })
         }
         other => single(other),
     }

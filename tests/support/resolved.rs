@@ -106,16 +106,7 @@ impl Lab {
     /// The lines that the upstream servers wrote since the last call.
     pub fn asked(&mut self) -> Log {
         let text = std::fs::read_to_string(self.work.path().join("log")).unwrap_or_default();
-        let new: Log = text
-            .lines()
-            .skip(self.seen)
-            .filter(|line| !line.contains(" mark"))
-            .map(|line| {
-                let mut words = line.split(' ');
-                let mut next = || words.next().unwrap();
-                (next().parse().unwrap(), next().to_owned(), next().parse().unwrap())
-            })
-            .collect();
+        let new = parse_log(text.lines().skip(self.seen));
         self.seen = text.lines().count();
         new
     }
@@ -152,6 +143,18 @@ impl Drop for Lab {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The log that lines of the servers' file say, without the labs' own marks.
+pub fn parse_log<'a>(lines: impl Iterator<Item = &'a str>) -> Log {
+    lines
+        .filter(|line| !line.contains(" mark"))
+        .map(|line| {
+            let mut words = line.split(' ');
+            let mut next = || words.next().unwrap();
+            (next().parse().unwrap(), next().to_owned(), next().parse().unwrap())
+        })
+        .collect()
 }
 
 /// The upstream servers: every address of `KNOTWORK_LAB_UPSTREAM` on port 53. Never returns.
