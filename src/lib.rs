@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! apps       cli                       wiring and words for people
-//! adapters   source · knot · authority files, sockets, servers
+//! adapters   source · knot · authority · resolved   files, sockets, servers, the bus
 //! engine     zone                      one worker per zone: refresh, plan, apply, report
 //! protocol   dns                       messages, TSIG, transfers: bytes, no sockets
 //! core       model view ownership plan spec split hostplan   pure: no I/O, no clock
@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod model;
 pub mod ownership;
 pub mod plan;
+pub mod resolved;
 pub mod source;
 pub mod spec;
 pub mod split;

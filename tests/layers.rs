@@ -15,6 +15,8 @@ const ROOMS: &[(&str, u8)] = &[
     ("dns", 1),
     // The engine drives the transport through its own types, so the transport stands below it.
     ("knot", 2),
+    // The host engine drives the bus through its own types.
+    ("resolved", 2),
     ("zone", 3),
     ("source", 3),
     ("authority", 3),

@@ -1,0 +1,19 @@
+//! A host's resolver as it is: systemd-resolved and its neighbours over D-Bus, links by netlink, files of the host.
+//!
+//! [`gather`] puts all of it into [`HostFacts`](crate::split::HostFacts); the typed calls ([`resolve1`], [`systemd1`],
+//! [`network1`], [`nm`]) also change things, one call at a time: what order they come in is the host engine's matter.
+
+pub mod bus;
+pub mod conf;
+mod error;
+pub mod files;
+pub mod links;
+pub mod netlink;
+pub mod network1;
+pub mod nm;
+pub mod resolve1;
+pub mod systemd1;
+mod wire;
+
+pub use bus::Bus;
+pub use error::{BusError, Reason};
