@@ -331,7 +331,7 @@ impl Resident {
             render::source(&loaded, self.args.source.allow_empty, printer);
         }
         if let Ok(mut numbers) = self.board.source.lock() {
-            *numbers = (loaded.refusals.len(), loaded.broken.len());
+            *numbers = (loaded.refused_objects(), loaded.broken_documents);
         }
         records::guard_empty(&mut loaded, self.args.source.allow_empty);
         let mut claims = std::mem::take(&mut loaded.claims);

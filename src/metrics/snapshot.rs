@@ -70,8 +70,8 @@ impl Snapshot {
     /// Of a run that ends.
     pub fn of_run(loaded: &Loaded, results: &[ZoneResult]) -> Snapshot {
         let mut snapshot = Snapshot {
-            refused_objects: loaded.refusals.len(),
-            broken_documents: loaded.broken.len(),
+            refused_objects: loaded.refused_objects(),
+            broken_documents: loaded.broken_documents,
             taken: now(),
             ..Snapshot::default()
         };

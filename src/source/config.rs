@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_saphyr::Spanned;
 
 use super::config_check::check;
 use super::config_schema::SCHEMA;
 use super::diagnostic::Diagnostic;
-use super::tree;
+use super::from_tree::{At, from_tree};
+use super::prune::prune;
+use super::tree::Tree;
+use super::{json, tree, yaml_words};
 use crate::knot::ServerConfig;
 use crate::ownership::ZoneRules;
 use crate::spec::schema::{Mismatch, mismatches};
@@ -100,29 +102,49 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let file = path.display().to_string();
-        let unreadable = |error: serde_saphyr::Error| ConfigError(vec![Diagnostic::yaml(&file, text, 0, &error)]);
-        let tree = tree::parse(text).map_err(unreadable)?;
-        let say = |wrong: Mismatch| {
-            let words =
-                if wrong.path.is_empty() { wrong.message } else { format!("{}: {}", wrong.path, wrong.message) };
+        let tree = read_tree(&file, text).map_err(ConfigError)?;
+        let say = |wrong: &Mismatch| {
+            let words = match wrong.path.as_str() {
+                "" => wrong.message.clone(),
+                path => format!("{path}: {}", wrong.message),
+            };
             Diagnostic::at(&file, text, 0, tree.find(&wrong.path, wrong.key), words)
         };
-        let mut wrong: Vec<Diagnostic> = mismatches(&SCHEMA, &tree.value()).into_iter().map(say).collect();
-        let config = match serde_saphyr::from_str::<RawConfig>(text) {
-            Ok(raw) => check(path, text, raw),
-            Err(_) if !wrong.is_empty() => Err(Vec::new()),
-            Err(error) => Err(vec![Diagnostic::yaml(&file, text, 0, &error)]),
-        };
-        match config {
-            Ok(config) if wrong.is_empty() => Ok(config),
-            Ok(_) => Err(ConfigError(wrong)),
-            Err(more) => {
-                wrong.extend(more);
-                wrong.sort_by_key(|found| (found.line, found.column));
-                Err(ConfigError(wrong))
-            }
+        let strange = mismatches(&SCHEMA, &tree.value());
+        let mut wrong: Vec<Diagnostic> = strange.iter().map(say).collect();
+        // What the schema leaves of it is checked too, so that everything is said at once.
+        let left = prune(&tree, &strange, false);
+        match from_tree::<RawConfig>(&left.tree) {
+            Ok(raw) => match check(path, text, raw) {
+                Ok(config) if wrong.is_empty() => return Ok(config),
+                Ok(_) => {}
+                Err(more) => wrong.extend(more),
+            },
+            Err(_) if !wrong.is_empty() => {}
+            Err(error) => wrong.push(Diagnostic::at(&file, text, 0, (1, 1), error)),
         }
+        wrong.sort_by_key(|found| (found.line, found.column));
+        Err(ConfigError(wrong))
     }
+}
+
+/// The file as a tree, when each of its keys stands once.
+pub(super) fn read_tree(file: &str, text: &str) -> Result<Tree, Vec<Diagnostic>> {
+    let tree = match file.ends_with(".json") {
+        true => match json::cut(file, text) {
+            (_, Some(wrong)) => return Err(vec![wrong]),
+            _ => json::parse(text, 0),
+        },
+        false => tree::parse(text).map_err(|error| yaml_words::words(&error)),
+    };
+    let tree = tree.map_err(|(place, words)| vec![Diagnostic::at(file, text, 0, place, words)])?;
+    let say = |twin: &tree::Twin| {
+        let (line, column) = twin.first;
+        let words = format!("the key \"{}\" stands here again, first at {file}:{line}:{column}; remove one", twin.key);
+        Diagnostic::at(file, text, 0, twin.again, words)
+    };
+    let twins: Vec<Diagnostic> = tree.twins().iter().map(say).collect();
+    if twins.is_empty() { Ok(tree) } else { Err(twins) }
 }
 
 /// What is wrong with a configuration.
@@ -150,34 +172,35 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The file as it stands, before its values are checked.
+/// The file as it stands, before its values are checked. What the schema wants is optional here: where it is missing,
+/// the schema has said so, and the rest is checked all the same.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawConfig {
-    pub owner: Spanned<Text>,
-    pub instance: Option<Spanned<Text>>,
+    pub owner: Option<At<Text>>,
+    pub instance: Option<At<Text>>,
     #[serde(default)]
     pub marker: RawMarker,
-    pub servers: Spanned<Vec<RawServer>>,
+    pub servers: Option<At<Vec<RawServer>>>,
     pub claims: Option<Vec<RawRule>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawMarker {
-    pub label: Option<Spanned<Text>>,
+    pub label: Option<At<Text>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawServer {
-    pub name: Spanned<Text>,
-    pub address: Spanned<OneOrMany>,
-    pub source_address: Option<Spanned<Text>>,
-    pub tsig: Option<Spanned<RawTsig>>,
+    pub name: Option<At<Text>>,
+    pub address: Option<At<OneOrMany>>,
+    pub source_address: Option<At<Text>>,
+    pub tsig: Option<At<RawTsig>>,
     #[serde(default)]
     pub timeouts: RawTimeouts,
-    pub zones: Spanned<Vec<RawZone>>,
+    pub zones: Option<At<Vec<RawZone>>>,
 }
 
 #[derive(Debug)]
@@ -219,26 +242,26 @@ pub(super) struct RawTsig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawTimeouts {
-    pub connect: Option<Spanned<Int>>,
-    pub query: Option<Spanned<Int>>,
-    pub update: Option<Spanned<Int>>,
-    pub transfer: Option<Spanned<Int>>,
+    pub connect: Option<At<Int>>,
+    pub query: Option<At<Int>>,
+    pub update: Option<At<Int>>,
+    pub transfer: Option<At<Int>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawZone {
-    pub name: Spanned<Text>,
-    pub default_ttl: Option<Spanned<Int>>,
+    pub name: Option<At<Text>>,
+    pub default_ttl: Option<At<Int>>,
     #[serde(default)]
-    pub external_dns: Vec<Spanned<RawAffix>>,
+    pub external_dns: Vec<At<RawAffix>>,
     pub nix_prefix: Option<Text>,
     #[serde(default)]
-    pub adopt_from: Vec<Spanned<BTreeMap<String, Text>>>,
-    pub brake: Option<Spanned<RawBrake>>,
+    pub adopt_from: Vec<At<BTreeMap<String, Text>>>,
+    pub brake: Option<At<RawBrake>>,
     pub mode: Option<Mode>,
     /// Milliseconds as `200ms`, seconds as `1s`.
-    pub check_interval: Option<Spanned<Text>>,
+    pub check_interval: Option<At<Text>>,
     pub release: Option<Text>,
 }
 
@@ -266,13 +289,14 @@ pub(super) enum Mode {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawRule {
+    #[serde(default)]
     pub namespaces: Vec<Text>,
     #[serde(default)]
-    pub names: Vec<Spanned<Text>>,
+    pub names: Vec<At<Text>>,
     #[serde(default)]
-    pub types: Vec<Spanned<Text>>,
+    pub types: Vec<At<Text>>,
     #[serde(default)]
-    pub addresses: Vec<Spanned<Text>>,
+    pub addresses: Vec<At<Text>>,
     #[serde(default)]
     pub takeover: bool,
     #[serde(default)]

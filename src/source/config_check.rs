@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_saphyr::Spanned;
 use sha2::{Digest as _, Sha256};
 
 use super::config::{Config, Mode, RawConfig, RawRule, RawServer, RawTsig, RawZone, ServerSettings, ZoneSettings};
 use super::diagnostic::Diagnostic;
+use super::from_tree::At;
 use super::keyfile;
 use crate::dns::tsig::Key;
 use crate::knot::{ServerConfig, Timeouts};
@@ -40,15 +40,15 @@ pub(super) fn check(path: &Path, text: &str, raw: RawConfig) -> Result<Config, V
         warnings: Vec::new(),
         files: vec![path.to_owned()],
     };
-    let owner = checker.owner(&raw.owner);
+    let owner = raw.owner.as_ref().map(|owner| checker.owner(owner)).unwrap_or_default();
     let instance = checker.instance(raw.instance.as_ref());
     let label = checker.label(raw.marker.label.as_ref());
-    if raw.servers.value.is_empty() {
-        checker.error(&raw.servers, "no server is named; give at least one with its zones");
+    if let Some(servers) = raw.servers.as_ref().filter(|servers| servers.value.is_empty()) {
+        checker.error(servers, "no server is named; give at least one with its zones");
     }
     let mut seen: HashMap<Name, String> = HashMap::new();
     let mut servers = Vec::new();
-    for server in &raw.servers.value {
+    for server in raw.servers.iter().flat_map(|servers| &servers.value) {
         servers.extend(checker.server(server, &mut seen, (&owner, &instance, &label)));
     }
     let rights = match &raw.claims {
@@ -63,12 +63,11 @@ pub(super) fn check(path: &Path, text: &str, raw: RawConfig) -> Result<Config, V
 }
 
 impl Checker<'_> {
-    fn error<T>(&mut self, at: &Spanned<T>, message: impl Into<String>) {
-        let place = (at.referenced.line() as usize, at.referenced.column() as usize);
-        self.wrong.push(Diagnostic::at(&self.file, self.text, 0, place, message));
+    fn error<T>(&mut self, at: &At<T>, message: impl Into<String>) {
+        self.wrong.push(Diagnostic::at(&self.file, self.text, 0, at.place, message));
     }
 
-    fn owner(&mut self, owner: &Spanned<Text>) -> String {
+    fn owner(&mut self, owner: &At<Text>) -> String {
         let text = owner.value.to_ascii_lowercase();
         let good = |c: char| c.is_ascii_alphanumeric() || c == '-';
         if text.is_empty() || text.len() > 32 || !text.chars().all(good) || text.starts_with('-') || text.ends_with('-')
@@ -82,7 +81,7 @@ impl Checker<'_> {
         text
     }
 
-    fn instance(&mut self, instance: Option<&Spanned<Text>>) -> String {
+    fn instance(&mut self, instance: Option<&At<Text>>) -> String {
         if let Some(instance) = instance {
             let good = |c: char| c.is_ascii_graphic() && !",=\"\\".contains(c);
             if instance.value.is_empty() || instance.value.len() > 64 || !instance.value.chars().all(good) {
@@ -103,7 +102,7 @@ impl Checker<'_> {
         digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn label(&mut self, label: Option<&Spanned<Text>>) -> String {
+    fn label(&mut self, label: Option<&At<Text>>) -> String {
         let Some(label) = label else { return "_knotwork".to_owned() };
         let text = label.value.to_ascii_lowercase();
         let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -119,15 +118,18 @@ impl Checker<'_> {
         seen: &mut HashMap<Name, String>,
         ids: (&str, &str, &str),
     ) -> Option<ServerSettings> {
+        let name = raw.name.as_ref().map_or("", |name| &*name.value);
         let mut addresses = Vec::new();
-        for text in &raw.address.value.0 {
-            match address(text) {
-                Ok(address) => addresses.push(address),
-                Err(message) => self.error(&raw.address, message),
+        if let Some(given) = &raw.address {
+            for text in &given.value.0 {
+                match address(text) {
+                    Ok(address) => addresses.push(address),
+                    Err(message) => self.error(given, message),
+                }
             }
-        }
-        if raw.address.value.0.is_empty() {
-            self.error(&raw.address, "no address is given");
+            if given.value.0.is_empty() {
+                self.error(given, "no address is given");
+            }
         }
         let source: Option<IpAddr> = raw.source_address.as_ref().and_then(|text| match text.value.parse() {
             Ok(address) => Some(address),
@@ -139,33 +141,31 @@ impl Checker<'_> {
         let key = raw.tsig.as_ref().and_then(|tsig| self.key(tsig));
         if raw.tsig.is_none() {
             self.warnings.push(format!(
-                "server {}: without tsig: anybody on the network can forge its answers and our updates",
-                raw.name.value
+                "server {name}: without tsig: anybody on the network can forge its answers and our updates"
             ));
         }
         let timeouts = self.timeouts(raw);
         let mut zones = Vec::new();
-        for zone in &raw.zones.value {
+        for zone in raw.zones.iter().flat_map(|zones| &zones.value) {
             let Some(settings) = self.zone(zone, ids) else { continue };
-            if let Some(first) = seen.insert(settings.rules.zone.clone(), raw.name.value.0.clone()) {
+            if let Some(first) = seen.insert(settings.rules.zone.clone(), name.to_owned()) {
                 let message = format!(
                     "the zone {} is named twice (first under server {first}); one writer to a zone",
                     settings.rules.zone.to_relaxed()
                 );
-                self.error(&zone.name, message);
+                if let Some(at) = &zone.name {
+                    self.error(at, message);
+                }
             }
             zones.push(settings);
         }
-        if raw.zones.value.is_empty() {
-            self.error(&raw.zones, "no zone is named");
+        if let Some(given) = raw.zones.as_ref().filter(|zones| zones.value.is_empty()) {
+            self.error(given, "no zone is named");
         }
-        Some(ServerSettings {
-            server: ServerConfig { name: raw.name.value.0.clone(), addresses, source, key, timeouts },
-            zones,
-        })
+        Some(ServerSettings { server: ServerConfig { name: name.to_owned(), addresses, source, key, timeouts }, zones })
     }
 
-    fn key(&mut self, tsig: &Spanned<RawTsig>) -> Option<Key> {
+    fn key(&mut self, tsig: &At<RawTsig>) -> Option<Key> {
         let RawTsig { name, algorithm, secret_file, key_file } = &tsig.value;
         let result = match (secret_file, key_file) {
             (Some(_), Some(_)) | (None, None) => {
@@ -207,7 +207,7 @@ impl Checker<'_> {
         Ok(text)
     }
 
-    fn seconds(&mut self, value: Option<&Spanned<Int>>, default: Duration) -> Duration {
+    fn seconds(&mut self, value: Option<&At<Int>>, default: Duration) -> Duration {
         let Some(value) = value else { return default };
         match u64::try_from(value.value.0).ok().filter(|n| (1..=3600).contains(n)) {
             Some(n) => Duration::from_secs(n),
@@ -230,13 +230,14 @@ impl Checker<'_> {
     }
 
     fn zone(&mut self, raw: &RawZone, (owner, instance, label): (&str, &str, &str)) -> Option<ZoneSettings> {
-        let zone = match Name::parse(&raw.name.value) {
-            Ok(zone) => zone,
+        // Without a name that can be read, the rest of the zone is looked at all the same.
+        let zone = raw.name.as_ref().and_then(|name| match Name::parse(&name.value) {
+            Ok(zone) => Some(zone),
             Err(error) => {
-                self.error(&raw.name, format!("\"{}\": {error}", raw.name.value));
-                return None;
+                self.error(name, format!("\"{}\": {error}", name.value));
+                None
             }
-        };
+        });
         let default_ttl = match &raw.default_ttl {
             None => 300,
             Some(ttl) => u32::try_from(ttl.value.0).ok().filter(|ttl| *ttl <= i32::MAX as u32).unwrap_or_else(|| {
@@ -292,7 +293,7 @@ impl Checker<'_> {
             }),
         };
         let rules = ZoneRules {
-            zone,
+            zone: zone?,
             owner: owner.to_owned(),
             instance: instance.to_owned(),
             label: label.to_owned(),

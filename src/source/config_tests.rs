@@ -83,6 +83,10 @@ fn everything_misspelt_is_said_at_once_with_a_guess() {
     let error = parse(&text).unwrap_err();
     let said = error.to_string();
     assert_eq!(error.0.len(), 5, "{said}");
+    // What a value is worth is said beside what is misspelt.
+    let more = text.replace("address: 127.0.0.1:5301", "address: ns.example").replace("percent: 30", "percent: 300");
+    let more = parse(&more.replace("name: six", "nam: six").replace("types: [A,", "types: [AB,")).unwrap_err();
+    assert_eq!(more.0.len(), 10, "{more}");
     for words in
         ["did you mean \"owner\"", "\"owner\" is missing", "did you mean \"defaultTtl\"", "\"Repair\"", "[10.0.0.0/8]"]
     {
@@ -107,7 +111,8 @@ fn schema_and_types_have_the_same_keys() {
         }
     }
     let text = sample(&SCHEMA).to_string();
-    let read: Result<RawConfig, _> = serde_saphyr::from_str(&text);
+    let tree = tree::parse(&text).unwrap();
+    let read = from_tree::<RawConfig>(&tree);
     assert!(read.is_ok(), "{read:?}");
     let source = include_str!("config.rs");
     let fields = source.split("pub(super) struct Raw").skip(1).map(|part| {
@@ -125,4 +130,15 @@ fn schema_and_types_have_the_same_keys() {
 fn several_errors_at_once() {
     let error = parse(&GOOD.replace("owner: home", "owner: a.b").replace("percent: 30", "percent: 300")).unwrap_err();
     assert_eq!(error.0.len(), 2);
+}
+
+#[test]
+fn a_configuration_in_json_is_strict() {
+    let value = tree::parse(GOOD).unwrap().value();
+    let dir = folder();
+    let path = dir.path().join("knotwork.json");
+    let text = serde_json::to_string_pretty(&value).unwrap();
+    assert!(Config::parse(&path, &text).is_ok());
+    let error = Config::parse(&path, &text.replacen("]\n", "],\n", 1).replacen("],,", "],", 1)).unwrap_err();
+    assert!(error.to_string().contains("not valid JSON"), "{error}");
 }

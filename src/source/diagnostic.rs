@@ -36,21 +36,6 @@ impl Diagnostic {
         Diagnostic { file: file.to_owned(), line: lines_before + line, column, message: message.into(), source }
     }
 
-    /// From an error of the YAML reader.
-    pub fn yaml(file: &str, text: &str, lines_before: usize, error: &serde_saphyr::Error) -> Diagnostic {
-        let plain = error.without_snippet().to_string();
-        // The reader repeats the place at the end of its words; ours stands in front.
-        let message = plain.rfind(" at line ").map_or(plain.as_str(), |at| &plain[..at]);
-        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message).to_owned();
-        match error.location() {
-            Some(place) => {
-                let place = (place.line() as usize, place.column() as usize);
-                Diagnostic::at(file, text, lines_before, place, message)
-            }
-            None => Diagnostic::at(file, text, lines_before, (1, 1), message),
-        }
-    }
-
     /// `file:line:column`.
     pub fn place(&self) -> String {
         if self.line == 0 { self.file.clone() } else { format!("{}:{}:{}", self.file, self.line, self.column) }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::diagnostic::Diagnostic;
-use super::document::{Context, Document, Fault, Read, cut, read};
+use super::document::{Context, Document, Fault, Read, documents, name_place, read};
 use super::walk::{Input, files_of, read_stable};
 use crate::model::{Claims, FastMap, Name, ObjectId, ObjectState, SourceHealth};
 use crate::spec::Lowered;
@@ -19,7 +19,7 @@ use crate::spec::Lowered;
 pub struct Place {
     /// The file.
     pub file: Arc<str>,
-    /// The line where its document begins.
+    /// The line where its document begins: the first with something in it.
     pub line: usize,
 }
 
@@ -43,8 +43,10 @@ pub struct Loaded {
     pub claims: HashMap<Name, Claims>,
     /// Objects that were refused, and why.
     pub refusals: Vec<Refusal>,
-    /// Files and documents that could not be read.
+    /// Everything that keeps files and documents from being read.
     pub broken: Vec<Diagnostic>,
+    /// How many files and documents that is.
+    pub broken_documents: usize,
     /// What is not wrong but worth saying once.
     pub notes: Vec<String>,
     /// Inputs that hold no object at all.
@@ -58,6 +60,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// How many objects are refused, each with all its faults counted once.
+    pub fn refused_objects(&self) -> usize {
+        self.refusals.iter().map(|refusal| &refusal.object).collect::<HashSet<_>>().len()
+    }
+
     /// Whether every file and document was read.
     pub fn is_complete(&self) -> bool {
         self.broken.is_empty()
@@ -78,9 +85,13 @@ pub fn load(inputs: &[Input], config: &Config, prune: bool) -> Loaded {
     let (files, broken, content) = gather(inputs);
     (loaded.broken, loaded.content) = (broken, content);
     let zones = config.zone_table();
+    loaded.broken_documents = loaded.broken.len();
     let mut documents: Vec<(usize, Document<'_>)> = Vec::new();
     for (index, file) in files.iter().enumerate() {
-        documents.extend(cut(&file.text).into_iter().map(|part| (index, part)));
+        let (parts, early) = self::documents(&file.name, &file.text);
+        documents.extend(parts.into_iter().map(|part| (index, part)));
+        loaded.broken_documents += usize::from(early.is_some());
+        loaded.broken.extend(early);
     }
     let results = read_all(&files, &documents, Context { zones: &zones, rights: &config.rights });
 
@@ -90,9 +101,9 @@ pub fn load(inputs: &[Input], config: &Config, prune: bool) -> Loaded {
         claims: config.zones().map(|zone| (zone.rules.zone.clone(), Claims::default())).collect(),
         twice: HashSet::new(),
     };
-    for ((index, _), reads) in documents.iter().zip(results) {
+    for ((index, document), reads) in documents.iter().zip(results) {
         for read in reads {
-            gathered.add(&files[*index], read, &mut loaded);
+            gathered.add(&files[*index], *document, read, &mut loaded);
         }
     }
     let Gathered { found, mut objects, mut claims, twice } = gathered;
@@ -145,12 +156,15 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, file: &File, read: Read, loaded: &mut Loaded) {
-        let (lowered, line, faults) = match read {
+    fn add(&mut self, file: &File, document: Document<'_>, read: Read, loaded: &mut Loaded) {
+        let (lowered, line, name, faults) = match read {
             Read::Nothing => return,
             Read::Skipped(note) => return loaded.notes.extend(note),
-            Read::Broken(diagnostic) => return loaded.broken.push(diagnostic),
-            Read::Record { lowered, line, faults } => (lowered, line, faults),
+            Read::Broken(diagnostics) => {
+                loaded.broken_documents += 1;
+                return loaded.broken.extend(diagnostics);
+            }
+            Read::Record { lowered, line, name, faults } => (lowered, line, name, faults),
         };
         for input in &file.inputs {
             self.found[*input] += 1;
@@ -169,9 +183,10 @@ impl Gathered {
                 "{object} is declared twice, here and at {}:{}; nobody can tell which is meant, so neither counts",
                 first.file, first.line
             );
-            let diagnostic =
-                Diagnostic { file: file.name.to_string(), line, column: 1, message, source: String::new() };
-            let field = String::new();
+            // Only small documents are read without looking for their name.
+            let place = name.map_or_else(|| name_place(&file.name, document), |name| *name);
+            let diagnostic = Diagnostic { message, ..place };
+            let field = "metadata.name".to_owned();
             loaded.refusals.push(Refusal { object: object.clone(), field, reason: "Invalid", diagnostic });
             self.twice.insert(object.clone());
             state = ObjectState::Protected;

@@ -101,7 +101,120 @@ fn twice_the_same_object_is_neither() {
         ("b.yaml", &record("x", "name: b.internal, a: [10.0.0.1]")),
     ]);
     assert!(internal(&loaded).is_empty());
-    assert!(loaded.refusals[0].diagnostic.message.contains("a.yaml"));
+    let said = loaded.refusals[0].diagnostic.to_string();
+    // Both places, with a caret under the second name; neither is the separator.
+    assert!(said.contains("b.yaml:4:18: ") && said.contains("a.yaml:2;"), "{said}");
+    assert!(said.contains("4 | metadata: {name: x, namespace: dns}\n  |                  ^"), "{said}");
+}
+
+#[test]
+fn places_are_lines_with_something_in_them() {
+    let text =
+        format!("# head\n---\n\n# about x\n{}", record("x", "name: x.internal, a: [10.0.0.1]").replace("---\n", ""))
+            + &record("z", "name: z.internal, txt: [t], reverse: true")
+            + "--- # of others\napiVersion: v1\nkind: ConfigMap\n";
+    let (loaded, _dir) = read(&[("x.yaml", &text)]);
+    assert!(loaded.is_complete(), "{:?}", loaded.broken);
+    let line = |name: &str| loaded.places[&ObjectId::static_record("dns", name)].line;
+    assert_eq!((line("x"), line("z")), (5, 10));
+    assert!(loaded.notes[0].contains("x.yaml:10: reverse"), "{:?}", loaded.notes);
+    assert!(loaded.notes[1].contains("x.yaml:15: ConfigMap"), "{:?}", loaded.notes);
+}
+
+#[test]
+fn faults_of_the_schema_hide_no_others() {
+    let text = "apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {name: x}\nspec:\n  name: x.internal\n  adress: [10.0.0.1]\n  a: [true, 10.0.0.1, 10.0.0.300]\n  mx:\n  - {preference: x, exchange: m}\n  - {preference: 1, exchange: a..b}\n  txt: [no, ok]\n  ttl: -1\n";
+    let places = |loaded: &Loaded| -> Vec<(String, usize, usize)> {
+        let of = |r: &Refusal| (r.field.clone(), r.diagnostic.line, r.diagnostic.column);
+        loaded.refusals.iter().map(of).collect()
+    };
+    let at = |field: &str, line, column| (field.to_owned(), line, column);
+    let all = [
+        at("spec.adress", 6, 3),
+        at("spec.a[0]", 7, 7),
+        at("spec.a[2]", 7, 23),
+        at("spec.mx[0].preference", 9, 18),
+        at("spec.mx[1].exchange", 10, 31),
+        at("spec.txt[0]", 11, 9),
+        at("spec.ttl", 12, 8),
+    ];
+    let (loaded, _dir) = read(&[("x.yaml", text)]);
+    assert_eq!((places(&loaded), loaded.refused_objects()), (all.to_vec(), 1), "{:#?}", loaded.refusals);
+    // A field that is missing or of the wrong kind is said once, whatever follows from it.
+    let (loaded, _dir) =
+        read(&[("x.yaml", &text.replace("  name: x.internal\n", "  name: 7\n").replace("10.0.0.300", "10.0.0.3"))]);
+    assert_eq!(loaded.refusals.len(), 7, "{:#?}", loaded.refusals);
+    let (loaded, _dir) = read(&[("x.yaml", &text.replace("  name: x.internal\n", ""))]);
+    assert_eq!(
+        loaded.refusals.iter().filter(|r| r.diagnostic.message.contains("name")).count(),
+        1,
+        "{:#?}",
+        loaded.refusals
+    );
+    // In doubt about the metadata nobody knows the object, and all of it is said even so.
+    let (loaded, _dir) = read(&[("x.yaml", &text.replace("{name: x}", "{nme: x, labels: {a: 1}}"))]);
+    assert_eq!(
+        (loaded.broken.len(), loaded.broken_documents, loaded.refusals.len()),
+        (10, 1, 0),
+        "{:#?}",
+        loaded.broken
+    );
+}
+
+#[test]
+fn all_keys_that_stand_twice_with_both_places() {
+    let text = record("x", "name: x.internal, a: [10.0.0.1], a: [10.0.0.2], ttl: 1, ttl: 2");
+    let (loaded, _dir) = read(&[("x.yaml", &text)]);
+    assert_eq!((loaded.broken.len(), loaded.broken_documents), (2, 1), "{:?}", loaded.broken);
+    assert!(loaded.broken[1].message.contains("x.yaml:5:56"), "{}", loaded.broken[1]);
+}
+
+#[test]
+fn a_json_file_is_json() {
+    let object = |name: &str, address: &str| {
+        format!(
+            "{{\n  \"apiVersion\": \"dns.knotwork.dev/v1alpha1\", \"kind\": \"StaticDNSRecord\",\n  \"metadata\": {{\"name\": \"{name}\"}},\n  \"spec\": {{\"name\": \"{name}.internal\", \"a\": [\"{address}\"]}}\n}}\n"
+        )
+    };
+    // Objects that follow each other, as kubectl takes them.
+    let (loaded, _dir) = read(&[("x.json", &(object("a", "10.0.0.1") + &object("b", "10.0.0.300")))]);
+    assert!(loaded.is_complete(), "{}", loaded.broken[0]);
+    assert_eq!((internal(&loaded), loaded.refusals.len()), (vec!["a.internal".to_owned()], 1));
+    let found = &loaded.refusals[0].diagnostic;
+    assert_eq!((found.line, found.column), (9, 40), "{found}");
+    assert_eq!(loaded.places[&ObjectId::static_record("default", "b")].line, 6);
+    // What YAML would let pass; what stands before it counts, and nothing is deleted.
+    let comma = object("c", "10.0.0.3").replace("}}", "},\n}").replace("\"]}\n}", "\"]},\n}");
+    let (loaded, _dir) = read(&[("x.json", &(object("a", "10.0.0.1") + &comma))]);
+    assert_eq!((internal(&loaded).len(), loaded.broken.len(), loaded.broken_documents), (1, 1, 1));
+    assert!(loaded.broken[0].message.contains("comma"), "{}", loaded.broken[0]);
+    for (text, word) in [
+        ("[]\n".to_owned(), "a list stands here"),
+        (object("a", "10.0.0.1").replace("\"kind\"", "\"apiVersion\": \"x\", \"kind\""), "duplicate key"),
+        (object("a", "10.0.0.1").replace("\"StaticDNSRecord\"", "[1]"), "a text is wanted: kind: StaticDNSRecord"),
+        ("apiVersion: v1\n".to_owned(), "not valid JSON"),
+        (
+            object("a", "10.0.0.1").replace("\"metadata\": {\"name\": \"a\"}", "\"metadata\": {\"name\": 7}"),
+            "name: this is the number 7",
+        ),
+    ] {
+        let (loaded, _dir) = read(&[("x.json", &text)]);
+        assert!(loaded.broken[0].to_string().contains(word), "{}", loaded.broken[0]);
+        assert!(!loaded.broken[0].message.contains("YAML reads"), "{}", loaded.broken[0]);
+    }
+}
+
+#[test]
+fn what_is_no_object_is_said_in_plain_words() {
+    for (text, word) in [
+        ("- a\n", "a list stands here, where an object is wanted"),
+        ("hello\n", "the string \"hello\" stands here"),
+        ("kind: [broken\n", "is never closed; put a ]"),
+        ("apiVersion: v1\nkind: [broken]\n", "a list stands here, where a text is wanted: kind: StaticDNSRecord"),
+    ] {
+        let (loaded, _dir) = read(&[("x.yaml", text)]);
+        assert!(loaded.broken[0].message.contains(word), "{}", loaded.broken[0]);
+    }
 }
 
 #[test]

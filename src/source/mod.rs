@@ -5,14 +5,18 @@ mod config_check;
 mod config_schema;
 mod diagnostic;
 mod document;
+mod from_tree;
 #[doc(hidden)]
 pub mod fuzzing;
+mod json;
 mod keyfile;
 mod manifests;
 mod policies;
+mod prune;
 mod quick;
 mod tree;
 mod walk;
+mod yaml_words;
 
 pub use config::{Config, ConfigError, ServerSettings, ZoneSettings};
 pub use config_schema::SCHEMA as CONFIG_SCHEMA;

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::Value;
 
 use super::diagnostic::Diagnostic;
-use super::document::{Fault, Head, Reader, cut, is_blank, manifest_schema};
+use super::document::{Fault, Head, Reader, documents, is_blank, manifest_schema};
 use super::manifests::{Place, gather};
 use super::tree::Tree;
 use super::walk::Input;
@@ -81,15 +81,16 @@ pub fn load_policies(inputs: &[Input]) -> Policies {
     let mut found = vec![0usize; inputs.len()];
     let mut twice: Vec<Arc<str>> = Vec::new();
     for file in &files {
-        for document in cut(&file.text) {
-            if is_blank(document.text) {
+        let (documents, early) = documents(&file.name, &file.text);
+        for document in documents {
+            if document.json.is_none() && is_blank(document.text) {
                 continue;
             }
             let reader = Reader::new(POLICY_KIND, &file.name, document);
             let reads = match reader.objects(&|tree, line| read(&reader, tree, line)) {
                 Ok(reads) => reads,
-                Err(diagnostic) => {
-                    all.broken.push(diagnostic);
+                Err(diagnostics) => {
+                    all.broken.extend(diagnostics);
                     continue;
                 }
             };
@@ -99,8 +100,8 @@ pub fn load_policies(inputs: &[Input]) -> Policies {
                         all.notes.extend(note);
                         continue;
                     }
-                    Read::Head(Head::Broken(diagnostic)) => {
-                        all.broken.push(diagnostic);
+                    Read::Head(Head::Broken(diagnostics)) => {
+                        all.broken.extend(diagnostics);
                         continue;
                     }
                     Read::Policy { policy, line, faults, tree } => (policy, line, faults, tree),
@@ -127,6 +128,7 @@ pub fn load_policies(inputs: &[Input]) -> Policies {
                 }
             }
         }
+        all.broken.extend(early);
     }
     all.policies.retain(|policy| !twice.contains(&policy.name));
     all.empty = inputs.iter().zip(&found).filter(|(_, found)| **found == 0).map(|(input, _)| input.name()).collect();
@@ -134,25 +136,18 @@ pub fn load_policies(inputs: &[Input]) -> Policies {
 }
 
 fn read(reader: &Reader<'_>, tree: &Tree, line: usize) -> Read {
-    let value = tree.value();
-    let mut faults = match reader.faults(tree, &value, &SCHEMA) {
-        Ok(faults) => faults,
-        Err(diagnostic) => return Head::Broken(diagnostic).into(),
+    let check = |object: &SplitDnsPolicy| {
+        let checked = check_policy(object);
+        (checked.policy, checked.problems)
     };
-    let name = value["metadata"]["name"].as_str().unwrap_or("").to_owned();
-    let mut policy = Policy { name: name.into(), ..Policy::default() };
-    if faults.is_empty() {
-        match serde_json::from_value::<SplitDnsPolicy>(value) {
-            Err(error) => faults.push(reader.fault(tree, "", false, "Invalid", &error.to_string())),
-            Ok(object) => {
-                let checked = check_policy(&object);
-                let problems = checked.problems.iter();
-                faults
-                    .extend(problems.map(|wrong| reader.fault(tree, &wrong.path, false, wrong.reason, &wrong.message)));
-                policy = checked.policy;
-            }
-        }
-    }
+    let (policy, faults) = match reader.faults(tree, &SCHEMA, &check) {
+        Ok(found) => found,
+        Err(diagnostics) => return Head::Broken(diagnostics).into(),
+    };
+    let policy = policy.unwrap_or_else(|| {
+        let name = tree.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Tree::text);
+        Policy { name: name.unwrap_or("").into(), ..Policy::default() }
+    });
     Read::Policy { policy: Box::new(policy), line, faults, tree: tree.clone() }
 }
 

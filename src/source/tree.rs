@@ -1,10 +1,12 @@
-//! A YAML document as a tree of values with their places: for everything that is said about a document after reading it.
+//! A document as a tree of values with their places: for everything that is said about a document after reading it.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::Spanned;
+use serde_saphyr::options::DuplicateKeyPolicy;
 
 /// Line and column, from 1.
 pub(super) type Place = (usize, usize);
@@ -16,14 +18,69 @@ pub(super) struct Tree {
     node: Node,
 }
 
+/// What stands there.
 #[derive(Clone)]
-enum Node {
+pub(super) enum Node {
+    /// Keys with their places; a key that stands twice is here twice.
     Map(Vec<(String, Place, Tree)>),
+    /// Items.
     List(Vec<Tree>),
+    /// A text, a number, a truth value, or nothing.
     Scalar(Value),
 }
 
+/// A key that stands twice in one mapping.
+pub(super) struct Twin {
+    /// The key.
+    pub key: String,
+    /// Where it stands first.
+    pub first: Place,
+    /// Where it stands again.
+    pub again: Place,
+}
+
 impl Tree {
+    /// A value at its place.
+    pub fn new(place: Place, node: Node) -> Tree {
+        Tree { place, node }
+    }
+
+    /// What stands here.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The same, to be changed.
+    pub fn node_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
+
+    /// Every key that stands twice in its mapping, in the order of the document.
+    pub fn twins(&self) -> Vec<Twin> {
+        let mut found = Vec::new();
+        self.find_twins(&mut found);
+        found
+    }
+
+    fn find_twins(&self, found: &mut Vec<Twin>) {
+        match &self.node {
+            Node::Map(entries) => {
+                let mut seen: HashMap<&str, Place> = HashMap::with_capacity(entries.len());
+                for (key, place, tree) in entries {
+                    match seen.get(key.as_str()) {
+                        Some(first) => found.push(Twin { key: key.clone(), first: *first, again: *place }),
+                        None => {
+                            seen.insert(key, *place);
+                        }
+                    }
+                    tree.find_twins(found);
+                }
+            }
+            Node::List(items) => items.iter().for_each(|item| item.find_twins(found)),
+            Node::Scalar(_) => {}
+        }
+    }
+
     /// The value without its places.
     pub fn value(&self) -> Value {
         match &self.node {
@@ -88,12 +145,12 @@ impl Tree {
     }
 }
 
-/// Reads a document. The limits are those of one document.
+/// Reads a YAML document. The limits are those of one document; keys that stand twice are for the caller to find.
 ///
 /// # Errors
 /// As the YAML reader's.
 pub(super) fn parse(text: &str) -> Result<Tree, serde_saphyr::Error> {
-    super::document::parse::<Spanned<Node>>(text).map(tree)
+    super::document::parse_with::<Spanned<Node>>(text, DuplicateKeyPolicy::PassThrough).map(tree)
 }
 
 fn place<T>(spanned: &Spanned<T>) -> Place {
@@ -174,6 +231,12 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
         Ok(Node::Scalar(value.into()))
     }
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Node, E> {
+        Ok(Node::Scalar((value as f64).into()))
+    }
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Node, E> {
+        Ok(Node::Scalar((value as f64).into()))
+    }
     fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
         Ok(Node::Scalar(value.into()))
     }
@@ -207,5 +270,16 @@ mod tests {
         assert_eq!(tree.find("spec.ttl", false), (7, 3));
         let value = tree.value();
         assert_eq!((&value["spec"]["a"][1], &value["1"]), (&"bad".into(), &"x".into()));
+    }
+
+    #[test]
+    fn every_key_that_stands_twice() {
+        let tree = parse("a: 1\nb: {c: 1, d: [{e: 1, e: 2}], c: 2}\na: 2\na: 3\n").unwrap();
+        let twins: Vec<_> = tree.twins().into_iter().map(|twin| (twin.key, twin.first, twin.again)).collect();
+        let of = |key: &str, first, again| (key.to_owned(), first, again);
+        assert_eq!(
+            twins,
+            [of("e", (2, 16), (2, 22)), of("c", (2, 5), (2, 30)), of("a", (1, 1), (3, 1)), of("a", (1, 1), (4, 1)),]
+        );
     }
 }

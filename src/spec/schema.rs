@@ -12,6 +12,8 @@ pub struct Mismatch {
     pub path: String,
     /// Whether it is about the key itself, not about the value under it.
     pub key: bool,
+    /// Whether a field is missing in the mapping there.
+    pub missing: bool,
     /// What is wrong and what to do.
     pub message: String,
 }
@@ -25,7 +27,7 @@ pub fn mismatches(schema: &Value, value: &Value) -> Vec<Mismatch> {
 }
 
 fn check(schema: &Value, value: &Value, path: &mut String, found: &mut Vec<Mismatch>) {
-    let mut wrong = |message: String| found.push(Mismatch { path: path.clone(), key: false, message });
+    let mut wrong = |message: String| found.push(Mismatch { path: path.clone(), key: false, missing: false, message });
     let wanted = schema["type"].as_str().unwrap_or("");
     match (wanted, value) {
         ("object", Value::Object(map)) => object(schema, map, path, found),
@@ -111,7 +113,8 @@ fn mistyped(wanted: &str, value: &Value) -> String {
     }
 }
 
-fn what(value: &Value) -> String {
+/// A value as a person would call it: `the string "x"`, `a list`.
+pub(crate) fn what(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(value) => format!("the boolean {value}"),
@@ -136,7 +139,7 @@ fn object(schema: &Value, map: &serde_json::Map<String, Value>, path: &mut Strin
                 None => {
                     let hint = nearest(key, properties.keys().map(String::as_str));
                     let message = format!("unknown field \"{key}\"{hint}");
-                    found.push(Mismatch { path: path.clone(), key: true, message });
+                    found.push(Mismatch { path: path.clone(), key: true, missing: false, message });
                 }
             },
         }
@@ -144,7 +147,12 @@ fn object(schema: &Value, map: &serde_json::Map<String, Value>, path: &mut Strin
     }
     for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if !map.contains_key(key) {
-            found.push(Mismatch { path: path.clone(), key: false, message: format!("the field \"{key}\" is missing") });
+            found.push(Mismatch {
+                path: path.clone(),
+                key: false,
+                missing: true,
+                message: format!("the field \"{key}\" is missing"),
+            });
         }
     }
 }
@@ -153,11 +161,11 @@ fn array(schema: &Value, items: &[Value], path: &mut String, found: &mut Vec<Mis
     let count = items.len() as u64;
     if schema["maxItems"].as_u64().is_some_and(|most| count > most) {
         let message = format!("{count} values; the limit is {}", schema["maxItems"]);
-        found.push(Mismatch { path: path.clone(), key: false, message });
+        found.push(Mismatch { path: path.clone(), key: false, missing: false, message });
         return;
     }
     if schema["minItems"].as_u64().is_some_and(|least| count < least) {
-        found.push(Mismatch { path: path.clone(), key: false, message: "no value is given".into() });
+        found.push(Mismatch { path: path.clone(), key: false, missing: false, message: "no value is given".into() });
     }
     let before = path.len();
     for (i, item) in items.iter().enumerate() {
@@ -171,7 +179,7 @@ fn array(schema: &Value, items: &[Value], path: &mut String, found: &mut Vec<Mis
             if let Some(first) = items[..i].iter().position(|other| other[key] == item[key] && !item[key].is_null()) {
                 let path = format!("{path}[{i}].{key}");
                 let message = format!("{} stands here for the second time, first at [{first}]", item[key]);
-                found.push(Mismatch { path, key: false, message });
+                found.push(Mismatch { path, key: false, missing: false, message });
             }
         }
     }

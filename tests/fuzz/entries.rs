@@ -93,8 +93,9 @@ pub fn manifest(data: &[u8]) -> bool {
     let zones = Zones::new(zones, "_knotwork");
     // One kind of rights to an input, since reading is slow; which one is up to the input.
     let rights = [Rights::Trusted, Rights::Ordinary, Rights::Rules(Vec::new())][text.len() % 3].clone();
-    let (documents, objects) = fuzzing::read_documents(text, &zones, &rights);
+    let (documents, mut objects) = fuzzing::read_documents("fuzz.yaml", text, &zones, &rights);
     assert!(documents <= 1 + text.matches("---").count());
+    objects.extend(fuzzing::read_documents("fuzz.json", text, &zones, &rights).1);
     let accepted = !objects.is_empty();
     for lowered in objects {
         assert!(lowered.problems.is_empty() || lowered.claims.is_empty());
