@@ -193,12 +193,27 @@ fn what_is_wrong() {
         ("a tab", "spec:\n\tname: x.internal\n"),
         ("an address that is none", "spec:\n  name: x.internal\n  a: [10.0.0.256]\n"),
         ("a name outside every zone", "spec:\n  name: x.example.org\n  a: [10.0.0.1]\n"),
+        (
+            "all that is wrong at once",
+            "spec:\n  name: x.internal\n  adress: [10.0.0.1]\n  a: [no, 10.0.0.256]\n  ttl: -1\n",
+        ),
+        ("a bracket that is not closed", "spec:\n  name: x.internal\n  a: [10.0.0.1\n  ttl: 60\n"),
         ("a CNAME beside others", "spec:\n  name: x.internal\n  a: [10.0.0.1]\n  cname: b.internal\n"),
     ] {
         session.comment(comment);
         session.site.file("x.yaml", &format!("{kind}{text}"));
         session.run("plan -f records");
     }
+    session.comment("a comma too many in JSON");
+    session.site.file("x.yaml", "# nothing\n");
+    session.site.file("y.json", "{\n  \"kind\": \"StaticDNSRecord\",\n}\n");
+    session.run("plan -f records");
+    std::fs::remove_file(session.site.records().join("y.json")).unwrap();
+    session.comment("one object twice");
+    session.site.put("x", "name: x.internal, a: [10.0.0.1]");
+    session.site.file("y.yaml", &format!("{kind}spec: {{name: y.internal, a: [10.0.0.1]}}\n"));
+    session.run("plan -f records");
+    session.site.cut("y");
     session.site.cut("x");
     session.comment("nothing declared at all");
     session.run("plan -f records --prune");

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[command(name = "knotwork", version, about, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct Args {
     /// The configuration; else $KNOTWORK_CONFIG, ./knotwork.yaml, /etc/knotwork/knotwork.yaml
-    #[arg(short = 'c', long, global = true, value_name = "FILE", env = "KNOTWORK_CONFIG")]
+    #[arg(short = 'c', long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What to do
     #[command(subcommand)]

@@ -36,8 +36,8 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => {
             // clap's own code for a wrong command line is 2, which here means "changes pending".
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Error.into() } else { Exit::Done.into() };
+            let lost = error.print().is_err_and(|error| printer::lost_output(&error));
+            return if error.use_stderr() || lost { Exit::Error.into() } else { Exit::Done.into() };
         }
     };
     let mut printer = Printer::new();
@@ -67,8 +67,8 @@ pub fn main() -> ExitCode {
             }
         },
     };
-    printer.finish();
-    exit.into()
+    let all_said = printer.finish();
+    if all_said { exit.into() } else { Exit::Error.into() }
 }
 
 /// Logs go to standard error: KNOTWORK_LOG sets what (as RUST_LOG would), KNOTWORK_LOG_FORMAT=json how.

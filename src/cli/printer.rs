@@ -11,6 +11,8 @@ pub struct Printer {
     /// Dropped when the progress line shall go, or never come.
     waiting: Option<(Sender<()>, std::thread::JoinHandle<()>)>,
     closed: bool,
+    /// Output was lost, and not because its reader went away.
+    lost: bool,
     buffer: String,
 }
 
@@ -41,6 +43,7 @@ impl Printer {
             progress: io::stderr().is_terminal(),
             waiting: None,
             closed: false,
+            lost: false,
             buffer: String::new(),
         }
     }
@@ -80,9 +83,13 @@ impl Printer {
     pub fn flush(&mut self) {
         self.clear_progress();
         let text = std::mem::take(&mut self.buffer);
-        if !self.closed && io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()).is_err() {
-            // `knotwork plan | head`: nobody listens any more, which is no error of the work.
+        if self.closed || text.is_empty() {
+            return;
+        }
+        if let Err(error) = io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
             self.closed = true;
+            // `knotwork plan | head`: nobody listens any more, which is no error of the work.
+            self.lost = lost_output(&error);
         }
     }
 
@@ -131,8 +138,22 @@ impl Printer {
         }
     }
 
-    /// Writes out the rest.
-    pub fn finish(&mut self) {
+    /// Writes out the rest; tells whether everything that was said got out, or nobody wanted it any more.
+    pub fn finish(&mut self) -> bool {
         self.flush();
+        !self.lost
     }
+}
+
+/// Says on standard error that standard output could not be written (a full disk), save when its reader went away.
+/// Tells whether it was said.
+pub fn lost_output(error: &io::Error) -> bool {
+    let lost = error.kind() != io::ErrorKind::BrokenPipe;
+    if lost {
+        let _ = writeln!(
+            io::stderr().lock(),
+            "error: standard output cannot be written, so what was to be said is lost: {error}"
+        );
+    }
+    lost
 }

@@ -63,6 +63,23 @@ pub fn guard_empty(loaded: &mut Loaded, allow_empty: bool) {
     }
 }
 
+/// What to say of a release that frees nothing: which hashes there are.
+fn unknown_release(hash: &str, results: &[ZoneResult]) -> Option<String> {
+    let plans = || results.iter().filter_map(|result| result.plan.as_ref());
+    if plans().any(|plan| plan.verdict.released()) {
+        return None;
+    }
+    let held: Vec<String> = plans()
+        .filter_map(|plan| Some((plan.zone.to_relaxed(), &plan.held.as_ref()?.hash)))
+        .map(|(zone, hash)| format!("{hash} in zone {zone}"))
+        .collect();
+    let there = match held.is_empty() {
+        true => "nothing is held".to_owned(),
+        false => format!("held are: {}; the hash changes with the operations", held.join(", ")),
+    };
+    Some(format!("--release {hash}: unknown, no zone holds operations under this hash; {there}"))
+}
+
 impl Run<'_> {
     async fn go(&self, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
         let Some(config) = site::configuration(config, printer) else {
@@ -82,6 +99,9 @@ impl Run<'_> {
         guard_empty(&mut loaded, self.source.allow_empty);
         let claims = std::mem::take(&mut loaded.claims);
         let mut results = pass.plan(claims);
+        if let Some(warning) = self.release.as_deref().and_then(|hash| unknown_release(hash, &results)) {
+            printer.warn(&warning);
+        }
         if self.apply {
             printer.progress("applying");
             results = pass.apply(results).await;

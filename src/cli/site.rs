@@ -12,7 +12,9 @@ use crate::zone::{Engine, EngineError, EngineOptions};
 
 /// The configuration that was named, or the first that is found. Errors are said here.
 pub fn configuration(named: Option<PathBuf>, printer: &mut Printer) -> Option<Config> {
-    let path = match named {
+    // An empty variable is one that a script meant to unset.
+    let by_environment = || std::env::var_os("KNOTWORK_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let path = match named.or_else(by_environment) {
         Some(path) => path,
         None => match DEFAULT_PATHS.iter().map(Path::new).find(|path| path.exists()) {
             Some(path) => path.to_owned(),

@@ -28,6 +28,8 @@ pub struct BrakeState {
 pub struct Verdict {
     held: BTreeSet<OpId>,
     freed: BTreeSet<OpId>,
+    /// The release that was given is that of the operations that would be held.
+    released: bool,
 }
 
 impl BrakeState {
@@ -39,6 +41,11 @@ impl BrakeState {
 }
 
 impl Verdict {
+    /// Whether the release that was given freed operations of this plan.
+    pub fn released(&self) -> bool {
+        self.released
+    }
+
     /// Whether an applied change adds to [`BrakeState::recent`].
     pub fn counts(&self, change: &Change) -> bool {
         change.counted && !self.freed.contains(&op_id(change))
@@ -112,6 +119,7 @@ pub(super) fn judge(
     let ids: BTreeSet<OpId> = held.iter().map(|(_, id)| *id).collect();
     let hash = hash_of(&ids);
     if release == Some(hash.as_str()) {
+        verdict.released = true;
         verdict.freed.extend(ids);
         return (None, verdict);
     }

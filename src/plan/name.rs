@@ -403,11 +403,17 @@ impl<'a> Desk<'a, '_> {
         let later = size::later_replace(zone, name, &wish.set.values, &node, &marks, own);
         let most = now.max(later);
         if most > UPDATE_LIMIT {
-            return Err(format!(
-                "an update that replaces {} {rtype} would take {most} octets; the limit of a message is {UPDATE_LIMIT}. \
-                 Give fewer or shorter values",
-                name.to_relaxed()
-            ));
+            let (name, rest) = (name.to_relaxed(), "Give fewer or shorter values");
+            return Err(match change.old {
+                Some(_) => format!(
+                    "an update that replaces {name} {rtype} would take {most} octets; the limit of a message is {UPDATE_LIMIT}. {rest}"
+                ),
+                // The old values pinned, the old ones out, the new ones in: three times the set.
+                None => format!(
+                    "{name} {rtype} is too large to be created: no later change of it would fit a message ({most} octets; the \
+                     limit is {UPDATE_LIMIT}). {rest}"
+                ),
+            });
         }
         Ok(())
     }

@@ -68,12 +68,20 @@ fn words(text: &str, error: &serde_json::Error) -> (Place, String) {
     let here = line_text[octets..].chars().next();
     let line_start = text.split_inclusive('\n').take(place.0 - 1).map(str::len).sum::<usize>();
     let before = text[..line_start + octets].trim_end();
+    let comma = matches!(here, Some('}' | ']')) && before.ends_with(',');
+    let place = match comma {
+        true => {
+            let lead = before[..before.len() - 1].rsplit('\n').next().unwrap_or("");
+            (1 + before.matches('\n').count(), 1 + lead.chars().count())
+        }
+        false => place,
+    };
     let said = error.to_string();
     let said = said.split(" at line ").next().unwrap_or("");
     let what = if error.is_eof() {
         "the file ends in the middle of a value: a closing bracket or quote is missing, or the file was cut".to_owned()
-    } else if matches!(here, Some('}' | ']')) && before.ends_with(',') {
-        "a comma stands before the closing bracket; JSON allows none there: remove it".to_owned()
+    } else if comma {
+        "JSON allows no comma before a closing bracket: remove it".to_owned()
     } else if matches!(here, Some('/' | '#')) {
         "JSON has no comments; remove it, or name the file .yaml".to_owned()
     } else if here == Some('\'') {
@@ -251,8 +259,8 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_said_in_plain_words() {
-        wrong("{\"a\": 1,}\n", (1, 9), "remove it");
-        wrong("{\n  \"a\": [1, 2,\n  ]}\n", (3, 3), "remove it");
+        wrong("{\"a\": 1,}\n", (1, 8), "remove it");
+        wrong("{\n  \"a\": [1, 2,\n  ]}\n", (2, 13), "remove it");
         wrong("{\"ä\": 'x'}", (1, 7), "double quotes");
         wrong("{\"a\": 1 // one\n}", (1, 9), "comments");
         wrong("{a: 1}", (1, 2), "double quotes");

@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::error::{RdataError, shorten};
-use super::{encoding, from_text, loc as location, svcb as params, token};
+use super::{encoding, from_text, loc as location, svcb as params, token, wire};
 use crate::model::{Name, Rdata, RrType};
 
 /// The longest RDATA, in octets.
@@ -293,7 +293,43 @@ pub fn other(rtype: RrType, text: &str) -> Result<Rdata, RdataError> {
     if rtype.is_meta() {
         return Err(RdataError::value(rtype, "type", &rtype.to_string(), "a type that a zone can hold"));
     }
-    from_text(rtype, text, None)
+    let value = from_text(rtype, text, None)?;
+    blocks(rtype, &value)?;
+    Ok(value)
+}
+
+/// Checks what is declared of types that are written in the form of RFC 3597 only: their octets are passed on by
+/// servers as they are, and what reads them would stumble.
+fn blocks(rtype: RrType, value: &[u8]) -> Result<(), RdataError> {
+    let bad = |field, expected: &str| {
+        let mut shown = String::new();
+        encoding::hex(value, &mut shown);
+        Err(RdataError::value(rtype, field, &shown, expected))
+    };
+    match rtype.0 {
+        // WKS, RFC 1035 §3.4.2.
+        11 if value.len() < 5 => bad("octets", "an IPv4 address (4 octets), a protocol (1), and a bit map of ports"),
+        // NSAP, RFC 1706 §5; the addresses of ISO 8348 have at most 20 octets.
+        22 if value.is_empty() || value.len() > 20 => bad("octets", "an NSAP address of 1 to 20 octets"),
+        55 => host_identity(value).map_or_else(|expected| bad("octets", expected), Ok),
+        _ => Ok(()),
+    }
+}
+
+/// HIP, RFC 8005 §5: two lengths and an algorithm, the tag, the key, the rendezvous servers.
+fn host_identity(value: &[u8]) -> Result<(), &'static str> {
+    const PARTS: &str = "the length of the host identity tag (1 octet), the algorithm (1), the length of the key (2), the tag, the key, and names of rendezvous servers";
+    let [tag, _, high, low, rest @ ..] = value else { return Err(PARTS) };
+    let key = usize::from(u16::from_be_bytes([*high, *low]));
+    if *tag == 0 || key == 0 {
+        return Err("a host identity tag and a key that are not empty");
+    }
+    let mut servers = rest.get(usize::from(*tag) + key..).ok_or(PARTS)?;
+    while !servers.is_empty() {
+        let length = wire::name_length(servers).ok_or("names of rendezvous servers behind the key")?;
+        servers = &servers[length..];
+    }
+    Ok(())
 }
 
 /// Octets from hexadecimal (spaces and colons between the digits are ignored) of the given length.

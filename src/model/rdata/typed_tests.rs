@@ -167,3 +167,27 @@ fn service_parameters() {
         fails(https(priority, params), parts);
     }
 }
+
+#[test]
+fn types_in_octets_only_have_their_parts() {
+    let made = |rtype: &str, text: &str| other(RrType::parse(rtype).unwrap(), text);
+    // The example of RFC 8005 §6, cut to a short key, without and with a rendezvous server.
+    for good in ["\\# 10 020200040001 0A0B0C0D", "\\# 15 020200040001 0A0B0C0D 0372767300"] {
+        assert!(made("HIP", good).is_ok(), "{good}: {:?}", made("HIP", good));
+    }
+    assert!(made("WKS", "\\# 6 0A000001 06 40").is_ok() && made("NSAP", "\\# 3 470005").is_ok());
+    for (rtype, text, word) in [
+        ("HIP", "\\# 3 ABCDEF", "length of the key"),
+        ("HIP", "\\# 9 020200040001 0A0B0C", "length of the key"),
+        ("HIP", "\\# 8 00020004 0A0B0C0D", "not empty"),
+        ("HIP", "\\# 12 020200040001 0A0B0C0D 0372", "rendezvous"),
+        ("WKS", "\\# 4 0A000001", "bit map"),
+        ("NSAP", "\\# 21 000102030405060708090A0B0C0D0E0F1011121314", "1 to 20"),
+    ] {
+        fails(made(rtype, text), &[rtype, word]);
+    }
+    // Their zone-file text is not known here; what to write instead is said.
+    for (rtype, text) in [("HIP", "2 20010DB8 AwEA"), ("WKS", "10.0.0.1 TCP smtp"), ("NSAP", "0x47.0005")] {
+        fails(made(rtype, text), &[rtype, "\\#"]);
+    }
+}

@@ -161,7 +161,7 @@ fn a6_name_start(rdata: &[u8]) -> usize {
 }
 
 /// Length of the uncompressed name at the start of `wire`.
-fn name_length(wire: &[u8]) -> Option<usize> {
+pub(super) fn name_length(wire: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         let len = usize::from(*wire.get(at)?);
