@@ -435,7 +435,8 @@ impl<'a> Reader<'a> {
         for problem in problems {
             let path = left.original(&problem.path);
             // Whose rights count is in the metadata.
-            if !follows(&path, &wrong) && !(unknown && problem.reason == "ClaimDenied") {
+            let denied = unknown && problem.reason == "ClaimDenied";
+            if !denied && !follows(&path, &wrong) {
                 faults.push(self.fault(tree, &path, false, problem.reason, &problem.message));
             }
         }
