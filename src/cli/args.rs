@@ -35,6 +35,8 @@ pub enum Command {
     Doctor,
     /// Say which DNS servers a host asks for a name, and why
     Route(RouteArgs),
+    /// Look at this host's resolver
+    Host(Host),
     /// Print the CRDs
     Crds,
     /// Print completions for a shell
@@ -192,9 +194,11 @@ pub struct RouteArgs {
     /// As it would be under the policies of a file or folder; may be repeated
     #[arg(short = 'f', long = "filename", value_name = "PATH")]
     pub inputs: Vec<String>,
-    /// What was recorded of the host
+    /// What was recorded of the host (`knotwork host facts -o json`), instead of this host as it is
     #[arg(long, value_name = "FILE")]
     pub facts: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: HostPlace,
     /// By the rules of this version of systemd, as in v252
     #[arg(long, value_name = "VERSION")]
     pub at: Option<String>,
@@ -207,6 +211,42 @@ pub struct RouteArgs {
     /// How to write it
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: Form,
+}
+
+/// `host`.
+#[derive(Debug, clap::Args)]
+pub struct Host {
+    /// What to do
+    #[command(subcommand)]
+    pub command: HostCommand,
+}
+
+/// `host …`.
+#[derive(Debug, Subcommand)]
+pub enum HostCommand {
+    /// What is known of this host: links, servers, domains, files, services; and what could not be read
+    Facts(HostFactsArgs),
+}
+
+/// `host facts`.
+#[derive(Debug, clap::Args)]
+pub struct HostFactsArgs {
+    #[command(flatten)]
+    pub place: HostPlace,
+    /// How to write it; JSON is what `knotwork route --facts` reads
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: Form,
+}
+
+/// Where the host is, seen from here.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HostPlace {
+    /// Where the host's files are; a container may see them under /host
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// The system bus, as in unix:path=/run/dbus/system_bus_socket; else $DBUS_SYSTEM_BUS_ADDRESS or the usual socket
+    #[arg(long, value_name = "ADDRESS")]
+    pub bus: Option<String>,
 }
 
 /// By which door a program asks.

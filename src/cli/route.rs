@@ -1,11 +1,10 @@
 //! `route NAME`: which servers a host asks for a name, and why.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use super::args::{Door, Form, RouteArgs};
 use super::exit::Exit;
+use super::host_facts;
 use super::printer::{Printer, Tone};
 use super::route_policy::{self, Under};
 use crate::model::{Name, RrType};
@@ -53,11 +52,7 @@ fn ask(args: &RouteArgs, printer: &mut Printer) -> Result<(Vec<Told>, Option<Und
         Some(text) => Some(text.parse().map_err(|error| format!("--at: {error}"))?),
         None => None,
     };
-    let mut facts = match (&args.facts, args.inputs.is_empty()) {
-        // Any machine: a host without links of its own.
-        (None, false) => route_policy::bare(at),
-        (file, _) => facts(file.as_ref())?,
-    };
+    let mut facts = facts(args, at, printer)?;
     let mut under = None;
     if !args.inputs.is_empty() {
         let version = at.or(facts.systemd).unwrap_or(SystemdVersion::NEWEST);
@@ -86,14 +81,26 @@ fn ask(args: &RouteArgs, printer: &mut Printer) -> Result<(Vec<Told>, Option<Und
     Ok((names.into_iter().map(|name| Told::new(&router, name, rtype, path)).collect(), under))
 }
 
-fn facts(file: Option<&PathBuf>) -> Result<HostFacts, String> {
-    let Some(file) = file else {
-        return Err(
-            "the facts of this host cannot be gathered yet; give those recorded in a file with --facts FILE".into()
-        );
-    };
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    HostFacts::from_json(&text).map_err(|error| format!("{}: {error}", file.display()))
+/// The host: as recorded, as it is, or for policies on a machine without resolved, one without links of its own.
+fn facts(args: &RouteArgs, at: Option<SystemdVersion>, printer: &mut Printer) -> Result<HostFacts, String> {
+    if let Some(file) = &args.facts {
+        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        return HostFacts::from_json(&text).map_err(|error| format!("{}: {error}", file.display()));
+    }
+    let found = host_facts::live(&args.place)?;
+    let has_resolved = found.facts.services.resolver_owner.as_deref().is_some_and(|owner| !owner.is_empty());
+    if !args.inputs.is_empty() && !has_resolved {
+        // Any machine: what a policy does on a host is asked where none is at hand, too.
+        return Ok(route_policy::bare(at));
+    }
+    if !has_resolved {
+        let why = found.unread.first().map_or_else(String::new, |unread| format!(" ({}: {})", unread.what, unread.why));
+        return Err(format!(
+            "systemd-resolved does not run on this host{why}; give what was recorded of another with --facts FILE"
+        ));
+    }
+    host_facts::warn(&found, printer);
+    Ok(found.facts)
 }
 
 /// A name and all that may become of it.

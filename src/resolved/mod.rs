@@ -7,6 +7,7 @@ pub mod bus;
 pub mod conf;
 mod error;
 pub mod files;
+pub mod gather;
 pub mod links;
 pub mod netlink;
 pub mod network1;

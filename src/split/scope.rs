@@ -194,7 +194,7 @@ fn may_default(link: &Link) -> Option<bool> {
 }
 
 /// What resolved makes of a default route that nobody set.
-pub(super) fn automatic_default(domains: &[RoutedDomain]) -> bool {
+pub fn automatic_default(domains: &[RoutedDomain]) -> bool {
     domains.iter().any(|domain| domain.name.is_root()) || !domains.iter().any(|domain| domain.route_only)
 }
 
