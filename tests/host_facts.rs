@@ -295,7 +295,9 @@ async fn inside() {
     let links = netlink::links().await.unwrap();
     let index = links.iter().find(|link| link.name == "e1").unwrap().ifindex;
     let set = resolve1.links();
-    let servers: Vec<DnsServer> = ["10.1.0.53", "[fd00:1::53]:53#ns.test"].map(|text| text.parse().unwrap()).into();
+    let servers: Vec<DnsServer> = ["10.1.0.53", "10.1.0.54:8853", "10.1.0.55:853", "[fd00:1::53]:53#ns.test"]
+        .map(|text| text.parse().unwrap())
+        .into();
     let domains: Vec<RoutedDomain> = ["~corp.test", "lab.test"].map(|text| text.parse().unwrap()).into();
     set.set_domains(index, &domains).await.unwrap();
     set.set_default_route(index, true).await.unwrap();
@@ -314,7 +316,8 @@ async fn inside() {
         link = resolve1.link(index).await.unwrap();
     }
     assert_eq!(link.scopes_mask.unwrap() & 1, 1);
-    assert_eq!(link.servers.as_ref(), Some(&servers));
+    let shown: Vec<String> = link.servers.iter().flatten().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.1.0.53", "10.1.0.54:8853", "10.1.0.55", "fd00:1::53#ns.test"]);
     let mut read: Vec<String> = link.domains.iter().flatten().map(ToString::to_string).collect();
     read.sort();
     assert_eq!(read, ["lab.test", "~corp.test"]);

@@ -37,6 +37,8 @@ impl LinkSetters<'_> {
 
     /// Sets the servers of a link; an empty list takes all away. Set the domains first: servers make the link's scope.
     ///
+    /// resolved forgets ports 53 and 853, which are the usual ones: they are read back as none.
+    ///
     /// # Errors
     /// [`Reason::InvalidArgs`] where one server is not allowed (0.0.0.0, 127.0.0.53), or before 246 one has a port or a
     /// name; all others as [`LinkSetters::set_domains`].

@@ -87,7 +87,7 @@ pub async fn gather(sources: &Sources) -> Gathered {
     let mut work = Work { files: HostFiles::new(&sources.root), bus: None, unread: Vec::new() };
     match Bus::connect(sources.bus.as_deref()).await {
         Ok(bus) => work.bus = Some(bus),
-        Err(error) => work.miss("the system bus", error),
+        Err(error) => work.miss("what runs on the system bus", error),
     }
     let mut facts = HostFacts::unknown();
     facts.hostname = match std::fs::read_to_string("/proc/sys/kernel/hostname") {
