@@ -17,6 +17,8 @@ use crate::split::scope::automatic_default;
 const NETWORKD: &str = "/run/systemd/netif/links";
 /// Where resolved remembers what was set on each link over the bus.
 const REMEMBERED: &str = "/run/systemd/resolve/netif";
+/// resolved's own directory.
+const RUNTIME: &str = "/run/systemd/resolve";
 
 /// Who may configure links here.
 struct Neighbours {
@@ -137,8 +139,8 @@ fn default_route(set: &LinkSettings, said: Option<Said>) -> DefaultRoute {
 /// What resolved remembers of a link that it was told about over the bus. The directory is its own and closed to all
 /// others: root without CAP_DAC_OVERRIDE cannot look inside.
 fn remembered(work: &Work, ifindex: u32) -> Option<Said> {
-    // Without it nothing runs here that would remember anything.
-    work.files.list(REMEMBERED).ok().filter(|_| work.files.exists(REMEMBERED))?;
+    // It is made for the first link that is set; resolved's own directory is there wherever resolved is.
+    work.files.list(REMEMBERED).ok().filter(|_| work.files.exists(RUNTIME))?;
     let text = work.files.text_if_there(&format!("{REMEMBERED}/{ifindex}")).ok()?.unwrap_or_default();
     Some(of_memory(&text))
 }
