@@ -96,7 +96,9 @@ impl Reason {
             "UnitMasked" => Reason::Masked,
             "ServiceUnknown" | "NameHasNoOwner" | "UnknownObject" | "Disconnected" | "NoSuchUnit" | "NoServer"
             | "NoSuchDelegate" | "NoSuchDnsDelegate" => Reason::Gone,
-            "UnknownMethod" | "UnknownProperty" | "UnknownInterface" | "NotSupported" => Reason::Unsupported,
+            "UnknownMethod" | "UnknownProperty" | "UnknownInterface" | "NotSupported" | "JobTypeNotApplicable" => {
+                Reason::Unsupported
+            }
             "NoReply" | "Timeout" | "TimedOut" => Reason::Timeout,
             _ => Reason::Other,
         }
