@@ -30,29 +30,29 @@ impl Choice<'_> {
     }
 }
 
-/// For every link of the wish; what cannot be had is refused with a way out.
-pub fn choose<'a>(wish: &'a Wish, facts: &HostFacts, seen: &Seen) -> (Vec<Choice<'a>>, Vec<Refusal>) {
+/// For every link of the wish; what cannot be had is refused with a way out. `own` is the host without us.
+pub fn choose<'a>(wish: &'a Wish, facts: &HostFacts, own: &HostFacts, seen: &Seen) -> (Vec<Choice<'a>>, Vec<Refusal>) {
     let mut refusals = Vec::new();
     let choices = wish
         .links
         .iter()
-        .map(|own| {
-            let link = facts.link(&own.name);
+        .map(|link_wish| {
+            let link = facts.link(&link_wish.name);
             let (mechanism, why) = match link.map_or(Manager::Unknown, |link| link.managed_by) {
-                Manager::Networkd => networkd(wish, own, facts),
-                Manager::NetworkManager => match network_manager(wish, own, facts) {
+                Manager::Networkd => networkd(wish, link_wish, facts),
+                Manager::NetworkManager => match network_manager(wish, link_wish, own) {
                     Ok(chosen) => chosen,
                     Err(refusal) => {
                         refusals.push(refusal);
                         (Mechanism::NetworkManager, "NetworkManager sets this link's DNS from its profile".to_owned())
                     }
                 },
-                Manager::Ifupdown => ifupdown(own, seen),
+                Manager::Ifupdown => ifupdown(link_wish, seen),
                 Manager::Ifupdown2 => bus("ifupdown2 has no settings for DNS"),
                 Manager::None => bus("nothing on this host configures the link's DNS"),
                 Manager::Unknown => bus("who configures the link could not be found out"),
             };
-            Choice { wish: own, mechanism, why }
+            Choice { wish: link_wish, mechanism, why }
         })
         .collect();
     (choices, refusals)
@@ -236,6 +236,19 @@ pub fn as_it_was(before: &Link) -> LinkWish {
         default_route: is_default,
         modes: modes_as_they_were(&before.modes),
     }
+}
+
+/// What we set on a link and the wish no longer mentions is set to what it was: resolved would keep it.
+pub fn give_back(wish: &mut LinkWish, left: &LinkWish, before: &Link) {
+    let was = as_it_was(before);
+    if wish.servers.is_none() && left.servers.is_some() {
+        wish.servers = was.servers;
+    }
+    let (own, ours, had) = (&mut wish.modes, &left.modes, &was.modes);
+    own.dnssec = own.dnssec.or(ours.dnssec.and(had.dnssec));
+    own.dns_over_tls = own.dns_over_tls.or(ours.dns_over_tls.and(had.dns_over_tls));
+    own.mdns = own.mdns.or(ours.mdns.and(had.mdns));
+    own.llmnr = own.llmnr.or(ours.llmnr.and(had.llmnr));
 }
 
 fn modes_as_they_were(before: &crate::split::facts::Modes) -> Modes {

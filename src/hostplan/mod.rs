@@ -3,6 +3,7 @@
 //! The adapter reads what `targets` names into [`Seen`]; `plan` compares and says what would change, which mechanism
 //! carries it and why, and what forbids it. Nothing here knows how a file is written or a bus is called.
 
+mod baseline;
 mod cleanup;
 pub mod diff;
 mod json;
@@ -27,12 +28,13 @@ mod undo_tests;
 
 use std::collections::BTreeMap;
 
+pub use baseline::without_us;
 pub use paths::PREFIX;
 pub use plan::{before_us, plan, targets};
 
-use crate::split::facts::{FileKind, Link};
+use crate::split::facts::{FileKind, Global, Link};
 use crate::split::policy::Origin;
-use crate::split::wish::LinkWish;
+use crate::split::wish::{GlobalWish, LinkWish};
 
 /// What lies at a path of the host, as far as a plan must know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,18 +74,39 @@ pub struct Recorded {
     pub left: Want,
 }
 
-/// What the store remembers of this host, by path.
+/// What the store remembers of one link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedLink {
+    /// As it was before our first change.
+    pub before: Link,
+    /// What we left.
+    pub left: LinkWish,
+    /// Whether it was set over D-Bus, and so is lost when the link is made anew.
+    pub over_bus: bool,
+}
+
+/// What the store remembers of the global scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedGlobal {
+    /// As it was before our first change.
+    pub before: Global,
+    /// What we left.
+    pub left: GlobalWish,
+}
+
+/// What the store remembers of this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// Every path that differs from what was before us, by our doing.
     pub files: BTreeMap<String, Recorded>,
-    /// Every link whose settings we changed over D-Bus, by name: as it was before the first change. One with another
-    /// number in the facts was made anew and has lost our settings by itself.
-    pub links: BTreeMap<String, Link>,
+    /// Every link whose settings are ours, by name.
+    pub links: BTreeMap<String, RecordedLink>,
+    /// The global scope, where settings of it are ours.
+    pub global: Option<RecordedGlobal>,
 }
 
 impl Record {
-    /// Remembers that a step was carried out.
+    /// Remembers that one file was changed; [`Record::settle`] does so for a whole plan.
     pub fn learn(&mut self, step: &FileStep) {
         let before =
             self.files.remove(&step.path).map_or_else(|| before_us(&step.path, &step.from), |known| known.before);

@@ -42,7 +42,7 @@ pub(super) fn files(work: &mut Work<'_>) {
         put(work, paths::DHCLIENT_HOOK, Ok(render::dhclient_hook()), why, wish.setters_of(&["protect.dhclient"]));
     }
     if wish.protect.get(&Writer::NetworkManager) == Some(&true) {
-        let hands_off = mechanisms::hands_off(wish, work.facts);
+        let hands_off = mechanisms::hands_off(wish, &work.base);
         let why = match hands_off {
             true => "keeps NetworkManager off resolv.conf and off the links in resolved",
             false => "keeps NetworkManager off resolv.conf",

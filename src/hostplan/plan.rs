@@ -6,7 +6,7 @@ use super::mechanisms::{self, Choice};
 use super::preflight::{self, Refuse};
 use super::{
     Chosen, Effect, FileStep, HostPlan, LinkStep, Mechanism, Record, Seen, SeenFile, Stage, Targets, Want, cleanup,
-    mark, own, paths, resolv_conf, shared,
+    mark, own, paths, resolv_conf, shared, without_us,
 };
 use crate::split::HostFacts;
 use crate::split::facts::FileKind;
@@ -40,6 +40,8 @@ pub fn targets(wish: &Wish, facts: &HostFacts, record: &Record) -> Targets {
 pub(super) struct Work<'a> {
     pub(super) wish: &'a Wish,
     pub(super) facts: &'a HostFacts,
+    /// The facts without us.
+    pub(super) base: HostFacts,
     pub(super) seen: &'a Seen,
     pub(super) record: &'a Record,
     pub(super) choices: Vec<Choice<'a>>,
@@ -58,11 +60,12 @@ pub(super) struct Wanted<'a> {
     pub(super) policies: Vec<Origin>,
 }
 
-/// What would change on a host. Nothing is decided by what was not read: that is refused with `NotRead`.
+/// What would change on a host: `facts` as they are now, while the wish is lowered from [`without_us`]. Nothing is decided by what was not read: that is refused with `NotRead`.
 pub fn plan(wish: &Wish, facts: &HostFacts, seen: &Seen, record: &Record) -> HostPlan {
-    let (choices, refusals) = mechanisms::choose(wish, facts, seen);
+    let base = without_us(facts, record);
+    let (choices, refusals) = mechanisms::choose(wish, facts, &base, seen);
     let plan = HostPlan { refusals, ..HostPlan::default() };
-    let mut work = Work { wish, facts, seen, record, choices, settled: Default::default(), plan };
+    let mut work = Work { wish, facts, base, seen, record, choices, settled: Default::default(), plan };
     for path in targets(wish, facts, record).paths {
         work.seen(&path);
     }
@@ -136,16 +139,21 @@ impl Work<'_> {
 /// The links of the wish, and those that we set before and that nobody wishes any more.
 fn links(work: &mut Work<'_>) {
     for choice in &work.choices {
-        let differs = work.facts.link(&choice.wish.name).map_or_else(Vec::new, |l| mechanisms::differs(choice.wish, l));
-        let (wish, over_bus) = (choice.wish.clone(), choice.over_bus());
+        let (mut wish, over_bus, now) = (choice.wish.clone(), choice.over_bus(), work.facts.link(&choice.wish.name));
+        let known = work.record.links.get(&wish.name).filter(|known| now.is_some_and(|now| known.is_still(now)));
+        if let (true, Some(known), Some(before)) = (over_bus, known, work.base.link(&wish.name)) {
+            mechanisms::give_back(&mut wish, &known.left, before);
+        }
+        let differs = now.map_or_else(Vec::new, |now| mechanisms::differs(&wish, now));
         work.plan.links.push(LinkStep { wish, over_bus, differs, restores: false });
     }
-    for (name, before) in &work.record.links {
+    for (name, known) in work.record.links.iter().filter(|(_, known)| known.over_bus) {
+        // One that was made anew has lost our settings with its number.
+        let Some(now) = work.facts.link(name).filter(|now| known.is_still(now)) else { continue };
+        let Some(before) = work.base.link(name) else { continue };
         if work.choices.iter().any(|choice| choice.wish.name == *name) {
             continue;
         }
-        // One that was made anew has lost our settings with its number.
-        let Some(now) = work.facts.link(name).filter(|now| now.ifindex == before.ifindex) else { continue };
         let wish = mechanisms::as_it_was(before);
         let differs = mechanisms::differs(&wish, now);
         work.plan.links.push(LinkStep { wish, over_bus: true, differs, restores: true });

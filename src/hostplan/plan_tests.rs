@@ -315,15 +315,53 @@ fn what_nobody_read_is_refused_not_taken_for_absent() {
 #[test]
 fn a_link_that_nobody_wishes_any_more_gets_back_what_it_had() {
     let mut facts = facts(252);
+    let mut own = on_link("eth0", Some(&["192.0.2.1"]), &["corp.example"]);
+    own.default_route = Some(true);
+    let policy = with_link(own);
     let mut record = Record::default();
-    record.links.insert("eth0".into(), link("eth0", 2, &["9.9.9.9"], Manager::None));
-    facts.links.as_mut().unwrap()[0].servers = Some(vec![server("192.0.2.1")]);
-    let plan = planned(&[], &facts, &debian(), &record);
-    assert!(plan.links[0].restores && plan.links[0].over_bus && plan.links[0].differs == ["servers"]);
+    let (first, seen) = (facts.clone(), debian());
+    let plan = planned(std::slice::from_ref(&policy), &facts, &seen, &record);
+    carry_out_live(&mut facts, &first, &mut record, &plan, &wish(&[policy], &first));
+    // Somebody adds a domain of his own.
+    facts.links.as_mut().unwrap()[0].domains.as_mut().unwrap().push("~theirs".parse().unwrap());
+    let plan = planned(&[], &facts, &seen, &record);
+    assert!(plan.links[0].restores && plan.links[0].over_bus && plan.links[0].differs == ["servers", "domains"]);
     assert_eq!(plan.links[0].wish.servers, Some(vec![server("9.9.9.9")]));
+    assert_eq!(plan.links[0].wish.domains, ["~theirs".parse().unwrap()]);
     assert!(!plan.is_settled());
     facts.links.as_mut().unwrap()[0].ifindex = 7;
-    assert!(planned(&[], &facts, &debian(), &record).links.is_empty(), "made anew, it has lost our settings");
+    assert!(planned(&[], &facts, &seen, &record).links.is_empty(), "made anew, it has lost our settings");
+}
+
+#[test]
+fn a_domain_of_a_route_that_is_gone_does_not_stay_on_its_link() {
+    let mut facts = facts(252);
+    facts.links.as_mut().unwrap().push(link("lab0", 3, &[], Manager::None));
+    let mut policy = homelab();
+    policy.routes[0].fail_closed = false;
+    policy.routes[0].servers = vec![server("192.168.3.53")];
+    let mut record = Record::default();
+    let (first, seen) = (facts.clone(), debian());
+    let plan = planned(std::slice::from_ref(&policy), &facts, &seen, &record);
+    assert_eq!(plan.links[0].wish.domains.len(), 2);
+    carry_out_live(&mut facts, &first, &mut record, &plan, &wish(std::slice::from_ref(&policy), &first));
+    policy.routes[0].domains.pop();
+    let plan = planned(&[policy], &facts, &seen, &record);
+    assert_eq!(plan.links[0].wish.domains, ["~maas".parse().unwrap()]);
+    assert_eq!(plan.links[0].differs, ["domains"]);
+}
+
+#[test]
+fn settings_of_ours_in_the_global_scope_are_not_the_hosts_own() {
+    let mut facts = facts(252);
+    let mut record = Record::default();
+    let first = facts.clone();
+    let plan = planned(&[homelab()], &facts, &debian(), &record);
+    carry_out_live(&mut facts, &first, &mut record, &plan, &wish(&[homelab()], &first));
+    assert_eq!(facts.global.servers, Some(vec![server("192.168.4.53")]));
+    assert_eq!(without_us(&facts, &record).global.servers, first.global.servers);
+    facts.global.servers = Some(vec![server("10.0.0.7")]);
+    assert_eq!(without_us(&facts, &record).global.servers, Some(vec![server("10.0.0.7")]), "somebody else's");
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use super::plan::Work;
 use super::{Effect, FileStep, Refusal, Stage, paths};
 use crate::split::SystemdVersion;
-use crate::split::facts::HostFacts;
 use crate::split::lower::{domain_limit, server_limit};
 use crate::split::policy::{ResolvConf, StubListener};
 use crate::split::wish::Wish;
@@ -293,15 +292,15 @@ fn pods(work: &mut Work<'_>) {
         work.note(format!("{flavour} hands {} to pods, and it is the stub already: {fix}", paths::RESOLV_CONF));
     }
     let uplink = reads.as_deref() == Some("/run/systemd/resolve/resolv.conf");
-    let servers = uplink_servers(work.wish, work.facts);
+    let servers = uplink_servers(work);
     if uplink && is_k3s && !servers.is_empty() && servers.iter().all(IpAddr::is_loopback) {
         work.note(format!("{flavour} finds only loopback servers in the uplink file and would take 8.8.8.8 instead"));
     }
 }
 
 /// What resolved writes into its uplink file: servers of the global scope and of links with a default route, port 53.
-fn uplink_servers(wish: &Wish, facts: &HostFacts) -> Vec<IpAddr> {
-    let under = wish.under(facts);
+fn uplink_servers(work: &Work<'_>) -> Vec<IpAddr> {
+    let under = work.wish.under(&work.base);
     let links = under.links.iter().flatten().filter(|link| link.default_route_effective != Some(false));
     let all = under.global.servers.iter().flatten().chain(links.flat_map(|link| link.servers.iter().flatten()));
     let mut addresses: Vec<IpAddr> = Vec::new();
@@ -319,7 +318,7 @@ fn uplinks(work: &mut Work<'_>) {
     if work.wish.resolv_conf != ResolvConf::Uplink && kubelet != Some("/run/systemd/resolve/resolv.conf") {
         return;
     }
-    let servers = uplink_servers(work.wish, work.facts);
+    let servers = uplink_servers(work);
     if servers.len() > 3 {
         let count = servers.len();
         work.note(format!(
@@ -340,7 +339,7 @@ fn containers(work: &mut Work<'_>) {
             "containers {list} take their servers from this host at start, and that is the stub already"
         ));
     }
-    let server = uplink_servers(work.wish, work.facts).into_iter().find(|address| !address.is_loopback());
+    let server = uplink_servers(work).into_iter().find(|address| !address.is_loopback());
     let server = server.map_or("<server>".to_owned(), |address| address.to_string());
     work.refuse(Refuse {
         reason: PROXMOX,

@@ -5,7 +5,7 @@ use super::*;
 use crate::split::facts::{HostFacts, Manager};
 use crate::split::lower::lower;
 use crate::split::lower_merge::merge;
-use crate::split::policy::{Policy, Route};
+use crate::split::policy::{Modes, Policy, Route};
 use crate::split::wish::Wish;
 use crate::split::{DnsServer, SystemdVersion};
 
@@ -32,6 +32,7 @@ pub fn link(name: &str, ifindex: u32, servers: &[&str], managed_by: Manager) -> 
         "ifindex": ifindex, "name": name, "loopback": false, "up": true, "carrier": true, "operstate": "up",
         "addresses": [{"address": format!("192.168.{ifindex}.2"), "prefix": 24}],
         "servers": servers, "domains": [], "defaultRoute": "yes",
+        "dnssec": "no", "dnsOverTls": "no", "mdns": "yes", "llmnr": "yes",
     }))
     .unwrap();
     link.managed_by = managed_by;
@@ -95,7 +96,7 @@ pub fn read(seen: &mut Seen, wish: &Wish, facts: &HostFacts, record: &Record) {
 
 /// Plans as a host would: reads, then plans.
 pub fn planned(policies: &[Policy], facts: &HostFacts, seen: &Seen, record: &Record) -> HostPlan {
-    let wish = wish(policies, facts);
+    let wish = wish(policies, &without_us(facts, record));
     let mut seen = seen.clone();
     read(&mut seen, &wish, facts, record);
     plan(&wish, facts, &seen, record)
@@ -135,4 +136,42 @@ pub fn reasons(plan: &HostPlan) -> Vec<&'static str> {
 
 pub fn step<'a>(plan: &'a HostPlan, path: &str) -> Option<&'a FileStep> {
     plan.files.iter().find(|step| step.path == path)
+}
+
+/// Carries out what a plan sets on links and in the global scope, as resolved would show it then, and remembers all of it.
+pub fn carry_out_live(facts: &mut HostFacts, first: &HostFacts, record: &mut Record, plan: &HostPlan, wish: &Wish) {
+    let before = facts.clone();
+    for link in facts.links.as_mut().unwrap() {
+        // networkd sets what its files say, and nothing of before.
+        let over_bus = plan.links.iter().any(|step| step.wish.name == link.name && step.over_bus);
+        if !over_bus && link.managed_by == Manager::Networkd {
+            *link = first.link(&link.name).unwrap().clone();
+        }
+    }
+    for step in &plan.links {
+        let own = facts.links.as_mut().unwrap().iter_mut().find(|link| link.name == step.wish.name).unwrap();
+        if own.managed_by == Manager::NetworkManager && !step.over_bus {
+            continue;
+        }
+        if let Some(servers) = &step.wish.servers {
+            own.servers = Some(servers.clone());
+        }
+        own.domains = Some(step.wish.domains.clone());
+        own.default_route = match step.wish.default_route {
+            true => crate::split::facts::DefaultRoute::Yes,
+            false => crate::split::facts::DefaultRoute::No,
+        };
+        let Modes { dnssec, dns_over_tls, mdns, llmnr } = step.wish.modes;
+        let (link, set) = (&mut own.modes, |word: &str| Some(word.to_owned()));
+        link.dnssec = dnssec.map_or(link.dnssec.take(), |mode| set(mode.word()));
+        link.dns_over_tls = dns_over_tls.map_or(link.dns_over_tls.take(), |mode| set(mode.word()));
+        link.mdns = mdns.map_or(link.mdns.take(), |mode| set(mode.word()));
+        link.llmnr = llmnr.map_or(link.llmnr.take(), |mode| set(mode.word()));
+    }
+    facts.global = first.global.clone();
+    let global = &mut facts.global;
+    global.servers = wish.global.servers.clone().or(global.servers.take());
+    global.domains = wish.global.domains.clone().or(global.domains.take());
+    global.fallback = wish.global.fallback.clone().or(global.fallback.take());
+    record.settle_settings(plan, wish, &before);
 }

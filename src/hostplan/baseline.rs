@@ -1,0 +1,121 @@
+//! The host as it would be without us: what a policy must be judged and lowered on.
+//!
+//! What resolved holds now is partly our own doing. Taken for the host's own, a domain of a route that is gone would stay on
+//! its link for ever, and servers that we set would count as servers that were there.
+
+use super::{HostPlan, Record, RecordedGlobal, RecordedLink};
+use crate::split::facts::{DefaultRoute, Global, Link, Modes};
+use crate::split::policy;
+use crate::split::wish::{GlobalWish, LinkWish, Wish};
+use crate::split::{HostFacts, RoutedDomain};
+
+impl Record {
+    /// Remembers a plan that was carried out and found good: `facts` are those that it was made of.
+    pub fn settle(&mut self, plan: &HostPlan, wish: &Wish, facts: &HostFacts) {
+        for step in &plan.files {
+            self.learn(step);
+        }
+        self.settle_settings(plan, wish, facts);
+    }
+
+    /// As [`Record::settle`], of what is no file.
+    pub(super) fn settle_settings(&mut self, plan: &HostPlan, wish: &Wish, facts: &HostFacts) {
+        let mut links = std::collections::BTreeMap::new();
+        for step in plan.links.iter().filter(|step| !step.restores) {
+            let Some(now) = facts.link(&step.wish.name) else { continue };
+            let known = self.links.remove(&now.name).filter(|known| known.is_still(now));
+            let before = known.map_or_else(|| now.clone(), |known| known.before);
+            let (left, over_bus) = (step.wish.clone(), step.over_bus);
+            links.insert(now.name.clone(), RecordedLink { before, left, over_bus });
+        }
+        self.links = links;
+        self.global = (wish.global != GlobalWish::default()).then(|| {
+            let before = self.global.take().map_or_else(|| facts.global.clone(), |known| known.before);
+            RecordedGlobal { before, left: wish.global.clone() }
+        });
+    }
+}
+
+impl RecordedLink {
+    /// Whether this is the same link: one that was made anew has lost what was set over D-Bus.
+    pub fn is_still(&self, now: &Link) -> bool {
+        !self.over_bus || self.before.ifindex == now.ifindex
+    }
+}
+
+/// The host without our settings. What somebody else changed since stays changed.
+pub fn without_us(facts: &HostFacts, record: &Record) -> HostFacts {
+    let mut own = facts.clone();
+    for link in own.links.iter_mut().flatten() {
+        if let Some(known) = record.links.get(&link.name).filter(|known| known.is_still(link)) {
+            link_without(link, &known.before, &known.left);
+        }
+    }
+    if let Some(known) = &record.global {
+        global_without(&mut own.global, &known.before, &known.left);
+    }
+    for delegates in &mut own.delegates {
+        delegates.retain(|delegate| !delegate.id.starts_with(crate::split::lower::DELEGATE_PREFIX));
+    }
+    own
+}
+
+fn link_without(now: &mut Link, before: &Link, left: &LinkWish) {
+    if left.servers.is_some() && now.servers == left.servers {
+        now.servers.clone_from(&before.servers);
+        now.current = None;
+    }
+    if let Some(domains) = &now.domains {
+        let empty = Vec::new();
+        let had = before.domains.as_ref().unwrap_or(&empty);
+        now.domains = Some(domains_without(domains, had, &left.domains));
+    }
+    let is = match now.default_route {
+        DefaultRoute::Yes => Some(true),
+        DefaultRoute::No => Some(false),
+        DefaultRoute::Automatic | DefaultRoute::Unknown => now.default_route_effective,
+    };
+    if is == Some(left.default_route) {
+        now.default_route = before.default_route;
+        now.default_route_effective = before.default_route_effective;
+    }
+    modes_without(&mut now.modes, &before.modes, &left.modes);
+}
+
+/// What is there without what we added, and with what we took away: those first that were there before, in their order.
+fn domains_without(now: &[RoutedDomain], before: &[RoutedDomain], left: &[RoutedDomain]) -> Vec<RoutedDomain> {
+    let stays = |domain: &&RoutedDomain| now.contains(domain) || !left.contains(domain);
+    let mut own: Vec<RoutedDomain> = before.iter().filter(stays).cloned().collect();
+    for domain in now {
+        if !left.contains(domain) && !own.contains(domain) {
+            own.push(domain.clone());
+        }
+    }
+    own
+}
+
+fn global_without(now: &mut Global, before: &Global, left: &GlobalWish) {
+    if left.servers.is_some() && now.servers == left.servers {
+        now.servers.clone_from(&before.servers);
+        (now.current, now.imported) = (None, before.imported);
+    }
+    if left.domains.is_some() && now.domains == left.domains {
+        now.domains.clone_from(&before.domains);
+    }
+    if left.fallback.is_some() && now.fallback == left.fallback {
+        now.fallback.clone_from(&before.fallback);
+    }
+    modes_without(&mut now.modes, &before.modes, &left.modes);
+}
+
+fn modes_without(now: &mut Modes, before: &Modes, left: &policy::Modes) {
+    let one = |now: &mut Option<String>, before: &Option<String>, left: Option<&str>| {
+        if left.is_some() && now.as_deref() == left {
+            now.clone_from(before);
+        }
+    };
+    one(&mut now.dnssec, &before.dnssec, left.dnssec.map(policy::Dnssec::word));
+    one(&mut now.dns_over_tls, &before.dns_over_tls, left.dns_over_tls.map(policy::DnsOverTls::word));
+    one(&mut now.mdns, &before.mdns, left.mdns.map(policy::Multicast::word));
+    one(&mut now.llmnr, &before.llmnr, left.llmnr.map(policy::Multicast::word));
+}
