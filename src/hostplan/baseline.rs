@@ -54,7 +54,7 @@ pub fn without_us(facts: &HostFacts, record: &Record) -> HostFacts {
     if let Some(known) = &record.global {
         global_without(&mut own.global, &known.before, &known.left);
     }
-    for delegates in &mut own.delegates {
+    if let Some(delegates) = &mut own.delegates {
         delegates.retain(|delegate| !delegate.id.starts_with(crate::split::lower::DELEGATE_PREFIX));
     }
     own
