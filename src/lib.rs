@@ -13,6 +13,7 @@
 pub mod authority;
 pub mod cli;
 pub mod dns;
+pub mod host;
 pub mod hostplan;
 pub mod knot;
 pub mod metrics;

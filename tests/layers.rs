@@ -17,6 +17,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("knot", 2),
     // The host engine drives the bus through its own types.
     ("resolved", 2),
+    ("host", 3),
     ("zone", 3),
     ("source", 3),
     ("authority", 3),

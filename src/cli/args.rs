@@ -35,8 +35,8 @@ pub enum Command {
     Doctor,
     /// Say which DNS servers a host asks for a name, and why
     Route(RouteArgs),
-    /// Look at this host's resolver
-    Host(Host),
+    /// DNS of this machine: plan, apply, check, roll back
+    Host(super::host::args::HostArgs),
     /// Print the CRDs
     Crds,
     /// Print completions for a shell
@@ -213,39 +213,14 @@ pub struct RouteArgs {
     pub output: Form,
 }
 
-/// `host`.
-#[derive(Debug, clap::Args)]
-pub struct Host {
-    /// What to do
-    #[command(subcommand)]
-    pub command: HostCommand,
-}
-
-/// `host …`.
-#[derive(Debug, Subcommand)]
-pub enum HostCommand {
-    /// What is known of this host: links, servers, domains, files, services; and what could not be read
-    Facts(HostFactsArgs),
-}
-
-/// `host facts`.
-#[derive(Debug, clap::Args)]
-pub struct HostFactsArgs {
-    #[command(flatten)]
-    pub place: HostPlace,
-    /// How to write it; JSON is what `knotwork route --facts` reads
-    #[arg(short, long, value_enum, default_value = "text")]
-    pub output: Form,
-}
-
 /// Where the host is, seen from here.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HostPlace {
     /// Where the host's files are; a container may see them under /host
-    #[arg(long, value_name = "DIR", default_value = "/")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// The system bus, as in unix:path=/run/dbus/system_bus_socket; else $DBUS_SYSTEM_BUS_ADDRESS or the usual socket
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, global = true, value_name = "ADDRESS")]
     pub bus: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! `host facts`: what this host is, for people and for use on another machine.
 
-use super::args::{Form, HostFactsArgs, HostPlace};
+use super::args::{Form, HostPlace};
 use super::exit::Exit;
 use super::printer::{Printer, Tone};
 use crate::resolved::gather::{Gathered, Sources, gather};
@@ -8,9 +8,9 @@ use crate::split::HostFacts;
 use crate::split::facts::{DefaultRoute, Link, Manager};
 
 /// `knotwork host facts`.
-pub async fn facts(args: &HostFactsArgs, printer: &mut Printer) -> Exit {
-    let found = gather(&sources(&args.place)).await;
-    match args.output {
+pub async fn facts(place: &HostPlace, output: Form, printer: &mut Printer) -> Exit {
+    let found = gather(&sources(place)).await;
+    match output {
         Form::Json => printer.line(&format!("{:#}", found.facts.to_json())),
         Form::Text => text(&found.facts, printer),
     }

@@ -8,6 +8,7 @@ mod doctor_rights;
 mod endings;
 mod exit;
 mod explain;
+mod host;
 mod host_facts;
 mod json;
 mod markdown;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use args::{Args, Command, HostCommand};
+use args::{Args, Command};
 use exit::Exit;
 pub use pass::ZoneResult;
 use printer::Printer;
@@ -91,9 +92,7 @@ async fn run(command: Command, config: Option<std::path::PathBuf>, printer: &mut
         Command::Explain(explain) => explain::explain(&explain, config, printer).await,
         Command::Doctor => doctor::doctor(config, printer).await,
         Command::Demo(demo) => demo::demo(&demo, printer).await,
-        Command::Host(host) => match host.command {
-            HostCommand::Facts(args) => host_facts::facts(&args, printer).await,
-        },
+        Command::Host(args) => host::host(&args, printer).await,
         Command::Route(_) | Command::Crds | Command::Completions { .. } => Exit::Done,
     }
 }

@@ -15,7 +15,10 @@ use crate::split::{HostFacts, SystemdVersion};
 pub(super) struct Under {
     /// As it would be.
     pub facts: HostFacts,
-    wish: Wish,
+    /// What is wished of it.
+    pub wish: Wish,
+    /// The policies as they were read.
+    pub text: String,
     findings: Vec<(Finding, String)>,
     refused: Vec<(Contradiction, String)>,
 }
@@ -45,7 +48,8 @@ pub(super) fn under(
     let findings = lint(&merged, facts, &wish);
     let findings = findings.into_iter().map(|found| (found.clone(), place(&found.policy, &found.field))).collect();
     let refused = merged.refused.iter().map(|one| (one.clone(), place(&one.policy, &one.field))).collect();
-    Ok(Under { facts: wish.under(facts), wish, findings, refused })
+    let text = loaded.text.clone();
+    Ok(Under { facts: wish.under(facts), wish, text, findings, refused })
 }
 
 impl Under {

@@ -10,6 +10,7 @@ mod json;
 pub mod mark;
 pub mod mechanisms;
 pub mod merge;
+mod octets;
 mod own;
 pub mod paths;
 mod plan;
@@ -29,6 +30,8 @@ mod undo_tests;
 use std::collections::BTreeMap;
 
 pub use baseline::without_us;
+use serde::{Deserialize, Serialize};
+
 pub use paths::PREFIX;
 pub use plan::{before_us, plan, targets};
 
@@ -37,13 +40,15 @@ use crate::split::policy::Origin;
 use crate::split::wish::{GlobalWish, LinkWish};
 
 /// What lies at a path of the host, as far as a plan must know.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SeenFile {
     /// What it is; a symbolic link is never followed.
     pub kind: FileKind,
     /// Where a link points, as written.
     pub target: Option<String>,
     /// The bytes of a regular file; `None` where it could not be read.
+    #[serde(with = "octets::option", default)]
     pub content: Option<Vec<u8>>,
     /// Permission bits.
     pub mode: u32,
@@ -53,6 +58,9 @@ pub struct SeenFile {
     pub locked: Option<String>,
     /// The generator that makes it (NixOS, ostree, authselect).
     pub generated_by: Option<String>,
+    /// Extended attributes (the SELinux label, ACLs), to be given back with the file.
+    #[serde(with = "octets::map", default)]
+    pub xattrs: BTreeMap<String, Vec<u8>>,
 }
 
 /// All that was read of a host's files, by path. Directories that were listed stand in `dirs` with the names of the
@@ -66,7 +74,7 @@ pub struct Seen {
 }
 
 /// What the store remembers of one path that we touched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// What was there before us.
     pub before: SeenFile,
@@ -75,7 +83,8 @@ pub struct Recorded {
 }
 
 /// What the store remembers of one link.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RecordedLink {
     /// As it was before our first change.
     pub before: Link,
@@ -86,7 +95,8 @@ pub struct RecordedLink {
 }
 
 /// What the store remembers of the global scope.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RecordedGlobal {
     /// As it was before our first change.
     pub before: Global,
@@ -95,7 +105,7 @@ pub struct RecordedGlobal {
 }
 
 /// What the store remembers of this host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Every path that differs from what was before us, by our doing.
     pub files: BTreeMap<String, Recorded>,
@@ -103,6 +113,13 @@ pub struct Record {
     pub links: BTreeMap<String, RecordedLink>,
     /// The global scope, where settings of it are ours.
     pub global: Option<RecordedGlobal>,
+    /// Directories that were made for our files, to be removed with the last of them.
+    #[serde(default)]
+    pub dirs: Vec<String>,
+    /// Files as `host snapshot` found them, for the next change that stands: what is there by then may be the doing of a
+    /// package's script.
+    #[serde(default)]
+    pub snapshot: BTreeMap<String, SeenFile>,
 }
 
 impl Record {
@@ -126,13 +143,15 @@ pub struct Targets {
 }
 
 /// What shall lie at a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Want {
     /// Nothing.
     Absent,
     /// A regular file.
     File {
         /// All its bytes.
+        #[serde(with = "octets")]
         content: Vec<u8>,
         /// Permission bits.
         mode: u32,
@@ -181,7 +200,8 @@ pub enum Stage {
 }
 
 /// What must be told that a file changed. The worst one of all files counts for each service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Effect {
     /// Nobody.
     None,
@@ -317,6 +337,15 @@ impl HostPlan {
             all.retain(|effect| *effect != Effect::ReloadResolved);
         }
         all
+    }
+
+    /// Leaves files alone that a person edited, and does the rest; gives what was left.
+    pub fn leave_edited(&mut self) -> Vec<Refusal> {
+        let (edited, others): (Vec<Refusal>, Vec<Refusal>) =
+            self.refusals.drain(..).partition(|refusal| refusal.reason == preflight::EDITED);
+        self.refusals = others;
+        self.files.retain(|step| !edited.iter().any(|refusal| refusal.at == step.path));
+        edited
     }
 
     /// Lets files be replaced that a person edited: their steps are in the plan already.

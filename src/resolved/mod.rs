@@ -15,6 +15,8 @@ pub mod nm;
 pub mod resolve1;
 pub mod systemd1;
 mod wire;
+mod write;
 
 pub use bus::Bus;
 pub use error::{BusError, Reason};
+pub use write::WriteError;

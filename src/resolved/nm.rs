@@ -34,6 +34,15 @@ pub struct NmDevice {
 pub struct NetworkManager<'a>(pub &'a Bus);
 
 impl NetworkManager<'_> {
+    /// Lets it read its configuration files again, and nothing else (`Reload` with the flag CONF).
+    ///
+    /// # Errors
+    /// Any [`BusError`]; [`Reason::Gone`](super::Reason::Gone) where it does not run.
+    pub async fn reload(&self) -> Result<(), BusError> {
+        const CONF: u32 = 1;
+        self.0.call(MANAGER, "Reload", &(CONF,)).await
+    }
+
     /// Whether NetworkManager runs.
     ///
     /// # Errors

@@ -30,6 +30,8 @@ pub struct Policies {
     pub places: HashMap<Arc<str>, PolicyPlace>,
     /// Changes with the content of what was read.
     pub content: u64,
+    /// The documents with policies, as they were read.
+    pub text: String,
 }
 
 impl Policies {
@@ -107,6 +109,10 @@ pub fn load_policies(inputs: &[Input]) -> Policies {
                     Read::Policy { policy, line, faults, tree } => (policy, line, faults, tree),
                 };
                 file.inputs.iter().for_each(|input| found[*input] += 1);
+                if !all.text.ends_with(document.text) {
+                    all.text.push_str("---\n");
+                    all.text.push_str(document.text);
+                }
                 let name = policy.name.clone();
                 let refused = !faults.is_empty();
                 all.refusals.extend(faults.into_iter().map(|fault| (name.to_string(), fault.diagnostic)));

@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::DnsServer;
 pub use super::policy_reverse::Prefix;
 use crate::model::{Name, RrType};
@@ -298,7 +300,8 @@ impl Link {
 }
 
 /// Modes of the protocol, global or of one link. `None` leaves what is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Modes {
     /// DNSSEC validation.
     pub dnssec: Option<Dnssec>,
@@ -311,7 +314,8 @@ pub struct Modes {
 }
 
 /// `DNSSEC=`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Dnssec {
     /// Validate, and refuse what fails.
     On,
@@ -322,7 +326,8 @@ pub enum Dnssec {
 }
 
 /// `DNSOverTLS=`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum DnsOverTls {
     /// Only so, certificates checked.
     On,
@@ -333,7 +338,8 @@ pub enum DnsOverTls {
 }
 
 /// `MulticastDNS=`, `LLMNR=`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Multicast {
     /// Ask and answer.
     On,
@@ -363,7 +369,8 @@ pub struct Global {
 }
 
 /// `Cache=`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Cache {
     /// Keep answers.
     On,
@@ -374,7 +381,8 @@ pub enum Cache {
 }
 
 /// `DNSStubListener=`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum StubListener {
     /// UDP and TCP.
     On,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::facts::{DefaultRoute, Delegate, HostFacts};
 use super::lower_merge::From;
 use super::policy::{
@@ -73,7 +75,8 @@ pub struct Wish {
 }
 
 /// The global scope. `None` leaves what is set; a list that is given replaces what files before ours say.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct GlobalWish {
     /// `DNS=`.
     pub servers: Option<Vec<DnsServer>>,
@@ -105,7 +108,8 @@ pub struct DelegateWish {
 }
 
 /// One link, with everything that is set on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LinkWish {
     /// Its name.
     pub name: String,

@@ -1,0 +1,84 @@
+//! `host facts`, `host plan`, `host status`, `host snapshot`: looking.
+
+use serde_json::{Value, json};
+
+use super::apply::tx_json;
+use super::args::{OutputArgs, PlanArgs};
+use super::survey::{Survey, Which};
+use crate::cli::args::Form;
+use crate::cli::exit::Exit;
+use crate::cli::printer::Printer;
+use crate::host::{Host, HostOptions, Store};
+use crate::hostplan::paths;
+
+/// Files that a package's script may replace.
+const SNAPSHOT: &[&str] = &[paths::RESOLV_CONF, paths::NSSWITCH, paths::HOSTS];
+
+/// `host plan`.
+pub(super) async fn plan(options: &HostOptions, args: &PlanArgs, printer: &mut Printer) -> Result<Exit, String> {
+    let survey = Survey::new(options, Which::Files(&args.inputs), args.overwrite_edited, printer).await?;
+    match args.output {
+        Form::Json => printer.line(&format!("{:#}", survey.json())),
+        Form::Text => survey.tell(printer),
+    }
+    Ok(match (survey.is_refused(), survey.plan.is_settled()) {
+        (true, _) => Exit::Left,
+        (false, false) => Exit::Pending,
+        (false, true) => Exit::Done,
+    })
+}
+
+/// `host status`.
+pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Printer) -> Result<Exit, String> {
+    let store = Store::look(&options.state);
+    let told = |error: crate::host::HostError| error.to_string();
+    let (accepted, all) = (store.accepted().map_err(told)?, store.transactions().map_err(told)?);
+    let record = store.record().map_err(told)?;
+    let unfinished = all.iter().any(|tx| !tx.state.is_over());
+    match args.output {
+        Form::Json => {
+            let value = json!({
+                "accepted": accepted,
+                "files": record.files.keys().collect::<Vec<_>>(),
+                "links": record.links.keys().collect::<Vec<_>>(),
+                "snapshot": record.snapshot.keys().collect::<Vec<_>>(),
+                "transactions": all.iter().map(tx_json).collect::<Vec<Value>>(),
+            });
+            printer.line(&format!("{value:#}"));
+        }
+        Form::Text => {
+            match &accepted {
+                None => printer.line("no policy counts on this host"),
+                Some(_) => printer.line(&format!("policies: {}", store.accepted_file().display())),
+            }
+            record.files.keys().for_each(|path| printer.line(&format!("  ours: {path}")));
+            record.links.keys().for_each(|link| printer.line(&format!("  ours: link {link}")));
+            for tx in &all {
+                let why = tx.message.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+                printer.line(&format!("{} {} ({}){why}", tx.id, tx.state.word(), tx.policies.join(", ")));
+            }
+        }
+    }
+    Ok(if unfinished { Exit::Left } else { Exit::Done })
+}
+
+/// `host snapshot`.
+pub(super) async fn snapshot(options: &HostOptions, args: &OutputArgs, printer: &mut Printer) -> Result<Exit, String> {
+    let (host, _) = Host::open(options).await.map_err(|error| error.to_string())?;
+    let seen = host.snapshot(SNAPSHOT).map_err(|error| error.to_string())?;
+    match args.output {
+        Form::Json => {
+            let files: Vec<Value> = seen.iter().map(|(path, file)| json!({"path": path, "file": file})).collect();
+            printer.line(&format!("{:#}", json!({"snapshot": files})));
+        }
+        Form::Text => {
+            for (path, file) in &seen {
+                let what = serde_json::to_value(file.kind).unwrap_or(Value::Null);
+                let target = file.target.as_ref().map_or_else(String::new, |target| format!(" to {target}"));
+                printer.line(&format!("remembered {path}: {}{target}", what.as_str().unwrap_or("unknown")));
+            }
+            printer.line("the next change that stands gives these back when it is rolled back");
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,110 @@
+//! What keeps a transaction from its end.
+
+use std::path::PathBuf;
+
+use crate::resolved::{BusError, WriteError};
+
+/// An error of the host engine.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// Another process of ours works on this host.
+    #[error("process {pid} is at work on this host; wait for it, or stop it")]
+    Busy {
+        /// Its number, or `another`.
+        pid: String,
+    },
+    /// The store cannot be read or written.
+    #[error("{}: {what}: {why}", path.display())]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// A file of the store is not what we wrote.
+    #[error(
+        "{}: {why}; it is knotwork's memory of what was on this host before: look at it, and move it away to begin anew \
+         (then nothing from before is ever put back)",
+        path.display()
+    )]
+    Torn {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file of the host.
+    #[error("{error}; {}", error.way_out())]
+    File {
+        /// What happened.
+        #[from]
+        error: WriteError,
+    },
+    /// A call on the bus.
+    #[error("{0}")]
+    Bus(#[from] BusError),
+    /// A service does not come up again.
+    #[error("{unit} does not answer after {what}: {why}")]
+    Service {
+        /// The unit.
+        unit: &'static str,
+        /// What was done to it.
+        what: &'static str,
+        /// How it is now.
+        why: String,
+    },
+    /// resolved shows other settings than were set, whatever was tried.
+    #[error("{at} does not keep what was set: {} still differ after {tries} tries", differs.join(", "))]
+    NotTaken {
+        /// The link, or `the global scope`.
+        at: String,
+        /// What differs.
+        differs: Vec<String>,
+        /// How often it was set.
+        tries: u32,
+    },
+    /// A probe does not pass.
+    #[error("probe {name}: {why}")]
+    Probe {
+        /// Its name.
+        name: String,
+        /// What came instead.
+        why: String,
+    },
+    /// Nobody confirmed in time.
+    #[error("nobody confirmed within {0} s")]
+    Unconfirmed(u64),
+    /// Somebody asked to stop.
+    #[error("stopped in the middle")]
+    Stopped,
+    /// A later one stands on it.
+    #[error(
+        "a later change stands on {0}; take that back first, or give back everything with `knotwork host rollback`"
+    )]
+    NotLast(String),
+    /// There is no such transaction.
+    #[error("there is no transaction {0}; `knotwork host status` lists them")]
+    NoTransaction(String),
+}
+
+impl HostError {
+    /// A stable word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            HostError::Busy { .. } => "Busy",
+            HostError::Store { .. } => "Store",
+            HostError::Torn { .. } => "StoreTorn",
+            HostError::File { error } => error.reason(),
+            HostError::Bus(error) => error.reason.word(),
+            HostError::Service { .. } => "ServiceDown",
+            HostError::NotTaken { .. } => "NotTaken",
+            HostError::Probe { .. } => "ProbeFailed",
+            HostError::Unconfirmed(_) => "Unconfirmed",
+            HostError::Stopped => "Stopped",
+            HostError::NotLast(_) => "NotLast",
+            HostError::NoTransaction(_) => "NoTransaction",
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! One transaction as it is written down: before its first change all that is needed to undo it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hostplan::{Effect, Record, SeenFile, Want};
+use crate::split::SystemdVersion;
+use crate::split::facts::Link;
+
+/// How far a transaction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// Changes are made, or were when it ended without a word.
+    Changing,
+    /// All is changed and read back; a person is awaited.
+    Waiting,
+    /// It stands.
+    Committed,
+    /// All is as it was.
+    RolledBack,
+    /// Undone, but for what somebody changed since or what would not be put back.
+    PartlyRolledBack,
+}
+
+impl State {
+    /// Whether nothing is left to do for it.
+    pub fn is_over(self) -> bool {
+        !matches!(self, State::Changing | State::Waiting)
+    }
+
+    /// A word for people and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Changing => "changing",
+            State::Waiting => "waiting",
+            State::Committed => "committed",
+            State::RolledBack => "rolledBack",
+            State::PartlyRolledBack => "partlyRolledBack",
+        }
+    }
+}
+
+/// One path of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// The path on the host.
+    pub path: String,
+    /// What was there.
+    pub before: SeenFile,
+    /// What shall be.
+    pub left: Want,
+    /// Who must be told.
+    pub effect: Effect,
+    /// Directories that are made for it.
+    #[serde(default)]
+    pub made: Vec<String>,
+}
+
+/// One link of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkEntry {
+    /// As it was.
+    pub before: Link,
+    /// As it shall be.
+    pub left: Link,
+}
+
+/// A transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transaction {
+    /// Sorts by time.
+    pub id: String,
+    /// How far it has come.
+    pub state: State,
+    /// systemd's release when it began.
+    pub systemd: SystemdVersion,
+    /// When it began, seconds since the epoch.
+    pub started: u64,
+    /// When it ended.
+    #[serde(default)]
+    pub ended: Option<u64>,
+    /// Policies by name.
+    pub policies: Vec<String>,
+    /// Files, in the order of writing.
+    pub files: Vec<FileEntry>,
+    /// Links, in the order of setting.
+    pub links: Vec<LinkEntry>,
+    /// Services that are told beside what the files ask for.
+    pub needs: Vec<Effect>,
+    /// `Timer`, or `NextStart` where no timer could be had.
+    pub dead_man: String,
+    /// What was remembered of the host when it began.
+    #[serde(default)]
+    pub record: Record,
+    /// The policies that counted then.
+    #[serde(default)]
+    pub accepted: Option<String>,
+    /// Why it did not stand.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The same in words.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// Unix seconds.
+pub(super) fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// An id that sorts by time and is never given twice.
+pub(super) fn new_id() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let mut bytes = [0u8; 2];
+    // Two transactions never run at once, so the milliseconds alone would do.
+    let _ = getrandom::fill(&mut bytes);
+    format!("{:012x}-{:04x}", since.as_millis(), u16::from_ne_bytes(bytes))
+}

@@ -1,0 +1,144 @@
+//! Setting links over the bus in the order that leaks nothing, and reading back what became of it.
+//!
+//! Domains and default route come before servers, so that a link that gets servers is never for a moment asked for names
+//! that are not its own; what is taken away goes in the other order (`reference/host-dns.md` §5).
+
+use std::time::Duration;
+
+use super::error::HostError;
+use crate::hostplan::mechanisms;
+use crate::resolved::links::LinkSetters;
+use crate::resolved::network1::Network1;
+use crate::resolved::resolve1::{LinkSettings, Resolve1};
+use crate::resolved::{Bus, BusError, Reason};
+use crate::split::facts::{DefaultRoute, Link};
+use crate::split::wish::LinkWish;
+
+/// Releases that keep stale entries need a second try (248 to 250), some a third after `RevertLink`.
+const TRIES: u32 = 5;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Sets all of a link and reads it back until it is so.
+pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<Link, HostError> {
+    let mut differs = Vec::new();
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        // What stays although it was replaced goes with everything else.
+        if attempt == 2 {
+            reverted(bus, wish.ifindex).await?;
+        }
+        let bare = wish.servers.as_ref().is_some_and(Vec::is_empty) && wish.domains.is_empty();
+        if as_before && bare {
+            reverted(bus, wish.ifindex).await?;
+        } else {
+            each(&Resolve1(bus).links(), &Network1(bus).links(), wish).await?;
+        }
+        let link = read(bus, wish).await?;
+        differs = mechanisms::differs(wish, &link);
+        if as_before && bare {
+            // Automatic is not the same as what it came to; nothing else is left to compare.
+            differs.retain(|word| word == "servers" || word == "domains");
+        }
+        if differs.is_empty() {
+            return Ok(link);
+        }
+    }
+    Err(HostError::NotTaken { at: format!("link {}", wish.name), differs, tries: TRIES })
+}
+
+/// A link that a file carries: only read until it is so.
+pub(super) async fn await_taken(bus: &Bus, wish: &LinkWish, within: Duration) -> Result<Link, HostError> {
+    let end = tokio::time::Instant::now() + within;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let link = read(bus, wish).await?;
+        let differs = mechanisms::differs(wish, &link);
+        if differs.is_empty() {
+            return Ok(link);
+        }
+        if tokio::time::Instant::now() >= end {
+            return Err(HostError::NotTaken { at: format!("link {}", wish.name), differs, tries });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A link as resolved shows it now.
+pub(super) async fn read(bus: &Bus, wish: &LinkWish) -> Result<Link, BusError> {
+    let LinkSettings { servers, current, domains, default_route, scopes_mask, modes } =
+        Resolve1(bus).link(wish.ifindex).await?;
+    Ok(Link {
+        servers,
+        current: current.flatten(),
+        domains,
+        default_route: DefaultRoute::Unknown,
+        default_route_effective: default_route,
+        scopes_mask,
+        modes,
+        ..bare(wish)
+    })
+}
+
+/// A link of which nothing but name and number is known.
+pub(super) fn bare(wish: &LinkWish) -> Link {
+    Link {
+        ifindex: wish.ifindex,
+        name: wish.name.clone(),
+        kind: None,
+        state: Default::default(),
+        managed_by: Default::default(),
+        network_file: None,
+        addresses: None,
+        servers: None,
+        current: None,
+        domains: None,
+        default_route: DefaultRoute::Unknown,
+        default_route_effective: None,
+        scopes_mask: None,
+        modes: Default::default(),
+    }
+}
+
+async fn reverted(bus: &Bus, ifindex: u32) -> Result<(), BusError> {
+    match Resolve1(bus).links().revert(ifindex).await {
+        Err(busy) if busy.reason == Reason::LinkBusy => Network1(bus).links().revert(ifindex).await,
+        other => other,
+    }
+}
+
+async fn each(resolved: &LinkSetters<'_>, networkd: &LinkSetters<'_>, wish: &LinkWish) -> Result<(), BusError> {
+    // resolved refuses links that networkd manages, and networkd all others: the first call finds out which it is.
+    let domains = resolved.set_domains(wish.ifindex, &wish.domains).await;
+    let by = match domains {
+        Err(busy) if busy.reason == Reason::LinkBusy => {
+            networkd.set_domains(wish.ifindex, &wish.domains).await?;
+            networkd
+        }
+        other => {
+            other?;
+            resolved
+        }
+    };
+    by.set_default_route(wish.ifindex, wish.default_route).await?;
+    if let Some(mode) = wish.modes.dnssec {
+        by.set_dnssec(wish.ifindex, mode.word()).await?;
+    }
+    if let Some(mode) = wish.modes.dns_over_tls {
+        by.set_dns_over_tls(wish.ifindex, mode.word()).await?;
+    }
+    if let Some(mode) = wish.modes.mdns {
+        by.set_mdns(wish.ifindex, mode.word()).await?;
+    }
+    if let Some(mode) = wish.modes.llmnr {
+        by.set_llmnr(wish.ifindex, mode.word()).await?;
+    }
+    match &wish.servers {
+        Some(servers) => by.set_servers(wish.ifindex, servers).await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,77 @@
+//! Looking names up as a program on the host would: through resolved, past its cache.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::resolved::Bus;
+use crate::resolved::resolve1::{Resolve1, flags};
+use crate::split::SystemdVersion;
+use crate::split::policy::Probe;
+
+/// How long a name may take to become right after a change: the first query after a dead server takes five seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// One lookup; resolved gives up after this by itself.
+const LOOKUP: Duration = Duration::from_secs(12);
+
+/// What a probe came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// Its name.
+    pub name: String,
+    /// What is wrong; `None` when it passes.
+    pub wrong: Option<String>,
+    /// How long the lookup took.
+    pub took: Duration,
+}
+
+/// One try.
+pub(super) async fn once(bus: &Bus, probe: &Probe, version: SystemdVersion) -> Probed {
+    let started = tokio::time::Instant::now();
+    let wrong = ask(&bus.within(LOOKUP), probe, version).await.err();
+    Probed { name: probe.name.clone(), wrong, took: started.elapsed() }
+}
+
+/// Until it passes, for a while.
+pub(super) async fn until(bus: &Bus, probe: &Probe, version: SystemdVersion) -> Probed {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let probed = once(bus, probe, version).await;
+        if probed.wrong.is_none() || tokio::time::Instant::now() >= end {
+            return probed;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+async fn ask(bus: &Bus, probe: &Probe, version: SystemdVersion) -> Result<(), String> {
+    let name = probe.query.to_relaxed();
+    // Before 248 an unknown flag is an error; there, a change of settings has emptied the cache anyway.
+    let no_cache = if version >= SystemdVersion(248) { flags::NO_CACHE } else { 0 };
+    let (asked, by) = (flags::NO_SEARCH | no_cache, Resolve1(bus));
+    let Some(rtype) = probe.rtype else {
+        let found = by.hostname(0, &name, 0, asked).await.map_err(|error| format!("{name}: {}", error.message))?;
+        let found: Vec<IpAddr> = found.addresses.into_iter().map(|(_, address)| address).collect();
+        let missing: Vec<String> =
+            probe.addresses.iter().filter(|wanted| !found.contains(wanted)).map(ToString::to_string).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        return Err(format!("{name} is {}, without {}", found.join(", "), missing.join(", ")));
+    };
+    let found = by.record(0, &name, rtype.0, asked).await;
+    let (found, _) = found.map_err(|error| format!("{name} {rtype}: {}", error.message))?;
+    let holds = |wanted: &IpAddr| {
+        let octets = match wanted {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        found.iter().any(|record| record.rtype == rtype.0 && record.wire.ends_with(&octets))
+    };
+    match probe.addresses.iter().find(|wanted| !holds(wanted)) {
+        None if found.is_empty() => Err(format!("{name} {rtype}: no record")),
+        None => Ok(()),
+        Some(missing) => Err(format!("{name} {rtype} is without {missing}")),
+    }
+}

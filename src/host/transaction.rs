@@ -1,0 +1,433 @@
+//! One transaction: files, services, links, read-back, probes, and the way back from each of them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::deadman;
+use super::error::HostError;
+use super::journal::{FileEntry, LinkEntry, State, Transaction, new_id, now};
+use super::probes::{self, Probed};
+use super::store::Store;
+use super::undo::{Undone, undo};
+use super::{links, services};
+use crate::hostplan::{Effect, HostPlan, Record, Recorded, Seen, SeenFile, Stage, Targets, Want};
+use crate::resolved::Bus;
+use crate::resolved::files::HostFiles;
+use crate::resolved::resolve1::Resolve1;
+use crate::split::HostFacts;
+use crate::split::facts::{DefaultRoute, Link};
+use crate::split::wish::{LinkWish, Wish};
+
+/// How long the dead man waits beyond what a transaction may take by itself: probes, restarts with their rest.
+pub const DEAD_MAN: Duration = Duration::from_secs(180);
+
+/// How long a file-carried link setting may take to arrive in resolved.
+const TAKEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Between two looks for a confirmation.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Where a host is, and where we keep what we know of it.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Its file system; `/`, or where a container sees it.
+    pub root: PathBuf,
+    /// Its bus, where that is not the usual one.
+    pub bus: Option<String>,
+    /// Our memory of it.
+    pub state: PathBuf,
+    /// What the root is called by the program that the dead man's timer starts on the host.
+    pub dead_man_root: String,
+}
+
+/// A host under our hands.
+pub struct Host {
+    /// Its files.
+    pub files: HostFiles,
+    /// Its bus, where one answers.
+    pub bus: Option<Bus>,
+    /// Our memory of it, locked.
+    pub store: Store,
+    dead_man_root: String,
+}
+
+/// Whether a person has to say that all is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirm {
+    /// Nobody is asked.
+    No,
+    /// Within this time, else all is undone.
+    Within(Duration),
+}
+
+/// What is going on, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It begins: the id, and who undoes it if we die.
+    Began {
+        /// Of the transaction.
+        id: String,
+        /// `Timer` or `NextStart`.
+        dead_man: String,
+        /// Why there is no timer.
+        why: Option<String>,
+    },
+    /// A file was written, linked or removed.
+    File(String),
+    /// A service was told.
+    Service(&'static str),
+    /// A link was set and read back.
+    Link(String),
+    /// A name was looked up.
+    Probed(Probed),
+    /// A person is awaited.
+    Awaiting(Duration),
+    /// Something went wrong and all is undone.
+    Undoing(String),
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub struct Applied {
+    /// Of the transaction.
+    pub id: String,
+    /// Why it does not stand; `None` when it does.
+    pub failed: Option<HostError>,
+    /// What became of the undo, where there was one.
+    pub undone: Option<Undone>,
+    /// What the probes came to.
+    pub probes: Vec<Probed>,
+}
+
+/// Whom to tell what is going on.
+pub type Tell<'a> = &'a mut (dyn FnMut(Step) + Send);
+
+impl Host {
+    /// Locks the host for us; undoes whatever an earlier run left in the middle.
+    ///
+    /// # Errors
+    /// [`HostError::Busy`], [`HostError::Store`], [`HostError::Torn`].
+    pub async fn open(options: &HostOptions) -> Result<(Host, Vec<(Transaction, Undone)>), HostError> {
+        let store = Store::open(&options.state)?;
+        let bus = Bus::connect(options.bus.as_deref()).await.ok();
+        let files = HostFiles::new(&options.root);
+        let host = Host { files, bus, store, dead_man_root: options.dead_man_root.clone() };
+        let mut recovered = Vec::new();
+        for mut left in host.store.transactions()?.into_iter().rev().filter(|one| !one.state.is_over()) {
+            left.reason = Some("Interrupted".into());
+            left.message = Some("the run ended in the middle".into());
+            let undone = host.take_back(&mut left).await;
+            recovered.push((left, undone));
+        }
+        Ok((host, recovered))
+    }
+
+    /// What lies at the paths that a plan looks at.
+    pub fn see(&self, targets: &Targets) -> Seen {
+        self.files.see_all(targets)
+    }
+
+    async fn take_back(&self, tx: &mut Transaction) -> Undone {
+        let undone = undo(&self.files, self.bus.as_ref(), &self.store, tx).await;
+        if let Some(bus) = &self.bus {
+            deadman::disarm(bus, &tx.id).await;
+        }
+        undone
+    }
+
+    /// Remembers files as they are now, for the next change that stands.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn snapshot(&self, paths: &[&str]) -> Result<Vec<(String, SeenFile)>, HostError> {
+        let mut record = self.store.record()?;
+        let seen: Vec<(String, SeenFile)> =
+            paths.iter().map(|path| ((*path).to_owned(), self.files.see(path))).collect();
+        record.snapshot = seen.iter().cloned().collect();
+        self.store.set_record(&record)?;
+        Ok(seen)
+    }
+
+    /// Remembers the policies where nothing was to be done for them.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn accept(&self, text: &str) -> Result<(), HostError> {
+        if self.store.accepted()?.as_deref() != Some(text) {
+            self.store.set_accepted(Some(text))?;
+        }
+        Ok(())
+    }
+
+    /// Undoes one transaction, whether it stands or not. What it took from a record of before is put back there, too.
+    ///
+    /// # Errors
+    /// [`HostError::NoTransaction`] and those of the store.
+    pub async fn undo(&self, id: &str) -> Result<(Transaction, Undone), HostError> {
+        let mut tx = self.store.transaction(id)?;
+        if matches!(tx.state, State::RolledBack) {
+            return Ok((tx, Undone::default()));
+        }
+        let stood = tx.state == State::Committed;
+        if stood && self.store.transactions()?.iter().any(|one| one.state == State::Committed && one.id > tx.id) {
+            return Err(HostError::NotLast(id.to_owned()));
+        }
+        let undone = self.take_back(&mut tx).await;
+        if stood {
+            let mut record = tx.record.clone();
+            let mut now = self.store.record()?;
+            // What somebody changed since is still our doing underneath, and stays remembered.
+            for (path, _) in &undone.kept {
+                if let Some(known) = now.files.remove(path) {
+                    record.files.insert(path.clone(), known);
+                }
+            }
+            self.store.set_record(&record)?;
+            self.store.set_accepted(tx.accepted.as_deref())?;
+        }
+        Ok((tx, undone))
+    }
+
+    /// Carries a plan out, and has it undone after the second time should we die. `accepted` is the text of its policies, `None` where all is given back.
+    ///
+    /// # Errors
+    /// Those of the store, before anything was changed; all else is in [`Applied::failed`].
+    pub async fn apply(
+        &self,
+        wish: &Wish,
+        facts: &HostFacts,
+        plan: &HostPlan,
+        accepted: Option<&str>,
+        (confirm, dead_man): (Confirm, Duration),
+        tell: Tell<'_>,
+    ) -> Result<Applied, HostError> {
+        let mut record = self.store.record()?;
+        let mut tx = self.written_down(wish, facts, plan);
+        (tx.record, tx.accepted) = (record.clone(), self.store.accepted()?);
+        self.store.keep(&tx)?;
+        let mut why = None;
+        if let Some(bus) = &self.bus {
+            let within = dead_man + if let Confirm::Within(time) = confirm { time } else { Duration::ZERO };
+            (tx.dead_man, why) = deadman::arm(bus, &self.store, &tx.id, within, &self.dead_man_root).await;
+            self.store.keep(&tx)?;
+        }
+        tell(Step::Began { id: tx.id.clone(), dead_man: tx.dead_man.clone(), why });
+        let mut run = Run { host: self, wish, plan, tx: &mut tx, probes: Vec::new(), tell };
+        let ended = match run.changed().await {
+            Ok(()) => run.confirmed(confirm).await,
+            Err(error) => Err(error),
+        };
+        let probes = std::mem::take(&mut run.probes);
+        let ended = match ended {
+            Ok(()) => self.commit(wish, plan, facts, &mut record, &mut tx, accepted),
+            Err(error) => Err(error),
+        };
+        let id = tx.id.clone();
+        match ended {
+            Ok(()) => {
+                if let Some(bus) = &self.bus {
+                    deadman::disarm(bus, &id).await;
+                }
+                Ok(Applied { id, failed: None, undone: None, probes })
+            }
+            Err(error) => {
+                tell(Step::Undoing(error.to_string()));
+                (tx.reason, tx.message) = (Some(error.reason().to_owned()), Some(error.to_string()));
+                let undone = self.take_back(&mut tx).await;
+                Ok(Applied { id, failed: Some(error), undone: Some(undone), probes })
+            }
+        }
+    }
+
+    /// Everything that is needed to undo it.
+    fn written_down(&self, wish: &Wish, facts: &HostFacts, plan: &HostPlan) -> Transaction {
+        let files = plan.files.iter().map(|step| FileEntry {
+            path: step.path.clone(),
+            before: step.from.clone(),
+            left: step.to.clone(),
+            effect: step.effect,
+            made: if step.to == Want::Absent { Vec::new() } else { self.files.missing_dirs(&step.path) },
+        });
+        let links = plan.links.iter().filter(|step| step.over_bus && !step.differs.is_empty()).map(|step| {
+            let before = facts.link(&step.wish.name).cloned().unwrap_or_else(|| links::bare(&step.wish));
+            let left = left_of(&before, &step.wish);
+            LinkEntry { before, left }
+        });
+        Transaction {
+            id: new_id(),
+            state: State::Changing,
+            systemd: wish.systemd,
+            started: now(),
+            ended: None,
+            policies: wish.policies.iter().map(ToString::to_string).collect(),
+            files: files.collect(),
+            links: links.collect(),
+            needs: plan.needs.iter().map(|need| need.effect).collect(),
+            dead_man: "NextStart".into(),
+            record: Record::default(),
+            accepted: None,
+            reason: None,
+            message: None,
+        }
+    }
+
+    /// It stands: what was before us is remembered first, then that it stands.
+    fn commit(
+        &self,
+        wish: &Wish,
+        plan: &HostPlan,
+        facts: &HostFacts,
+        record: &mut Record,
+        tx: &mut Transaction,
+        accepted: Option<&str>,
+    ) -> Result<(), HostError> {
+        record.settle(plan, wish, facts);
+        record.dirs.extend(tx.files.iter().flat_map(|entry| entry.made.iter().cloned()));
+        record.dirs.sort_unstable();
+        record.dirs.dedup();
+        if accepted.is_some() {
+            for (path, before) in std::mem::take(&mut record.snapshot) {
+                let now = self.files.see(&path);
+                if let Some(known) = record.files.get_mut(&path) {
+                    known.before = before;
+                } else if let Some(left) =
+                    Want::again(&now).filter(|_| now.content != before.content || now.target != before.target)
+                {
+                    record.files.insert(path, Recorded { before, left });
+                }
+            }
+        }
+        if record.files.is_empty() {
+            for dir in record.dirs.drain(..).rev() {
+                self.files.remove_empty_dir(&dir);
+            }
+        }
+        self.store.set_record(record)?;
+        self.store.set_accepted(accepted)?;
+        (tx.state, tx.ended) = (State::Committed, Some(now()));
+        self.store.keep(tx)?;
+        let _ = std::fs::remove_file(self.store.confirmation(&tx.id));
+        Ok(())
+    }
+}
+
+/// One transaction while it runs.
+struct Run<'a, 'b> {
+    host: &'a Host,
+    wish: &'a Wish,
+    plan: &'a HostPlan,
+    tx: &'a mut Transaction,
+    probes: Vec<Probed>,
+    tell: Tell<'b>,
+}
+
+impl Run<'_, '_> {
+    async fn changed(&mut self) -> Result<(), HostError> {
+        let passed_before = self.passing().await;
+        self.stage(Stage::Before).await?;
+        self.set_links().await?;
+        self.stage(Stage::Last).await?;
+        if let Some(bus) = &self.host.bus
+            && !crate::hostplan::preflight::is_nothing(self.wish)
+        {
+            Resolve1(bus).flush_caches().await?;
+            // A server that was taken for a poor one stays so until it is forgotten.
+            Resolve1(bus).reset_server_features().await?;
+        }
+        self.probe(&passed_before).await
+    }
+
+    async fn stage(&mut self, stage: Stage) -> Result<(), HostError> {
+        for step in self.plan.files.iter().filter(|step| step.stage == stage) {
+            self.host.files.put(&step.path, &step.to)?;
+            (self.tell)(Step::File(step.path.clone()));
+        }
+        for effect in self.plan.effects(stage) {
+            let Some(bus) = &self.host.bus else {
+                // The plan refuses what needs a bus where there is none; the rest is read at the next start.
+                continue;
+            };
+            let done = services::tell(bus, &self.host.store, effect, self.wish.systemd).await?;
+            if effect != Effect::None {
+                (self.tell)(Step::Service(done));
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_links(&mut self) -> Result<(), HostError> {
+        let Some(bus) = &self.host.bus else { return Ok(()) };
+        for step in &self.plan.links {
+            if !step.over_bus {
+                links::await_taken(bus, &step.wish, TAKEN_WITHIN).await?;
+            } else if step.restores {
+                links::set(bus, &step.wish, true).await?;
+            } else {
+                // A restart in this transaction may have lost what did not differ before it.
+                let is = links::read(bus, &step.wish).await?;
+                if crate::hostplan::mechanisms::differs(&step.wish, &is).is_empty() {
+                    continue;
+                }
+                links::set(bus, &step.wish, false).await?;
+            }
+            (self.tell)(Step::Link(step.wish.name.clone()));
+        }
+        Ok(())
+    }
+
+    /// Probes that pass before anything is changed.
+    async fn passing(&self) -> Vec<String> {
+        let Some(bus) = &self.host.bus else { return Vec::new() };
+        let mut passing = Vec::new();
+        for probe in &self.wish.probes {
+            let probed = probes::once(bus, &probe.value, self.wish.systemd).await;
+            if probed.wrong.is_none() {
+                passing.push(probed.name);
+            }
+        }
+        passing
+    }
+
+    async fn probe(&mut self, passed_before: &[String]) -> Result<(), HostError> {
+        let Some(bus) = &self.host.bus else { return Ok(()) };
+        for probe in &self.wish.probes {
+            let probed = probes::until(bus, &probe.value, self.wish.systemd).await;
+            self.probes.push(probed.clone());
+            (self.tell)(Step::Probed(probed.clone()));
+            if let Some(why) = probed.wrong {
+                let why = match passed_before.contains(&probed.name) {
+                    true => format!("{why}; before the change it passed"),
+                    false => format!("{why}; before the change it did not pass either"),
+                };
+                return Err(HostError::Probe { name: probed.name, why });
+            }
+        }
+        Ok(())
+    }
+
+    async fn confirmed(&mut self, confirm: Confirm) -> Result<(), HostError> {
+        let Confirm::Within(time) = confirm else { return Ok(()) };
+        self.tx.state = State::Waiting;
+        self.host.store.keep(self.tx)?;
+        (self.tell)(Step::Awaiting(time));
+        let (file, end) = (self.host.store.confirmation(&self.tx.id), tokio::time::Instant::now() + time);
+        while tokio::time::Instant::now() < end {
+            if file.exists() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(HostError::Unconfirmed(time.as_secs()))
+    }
+}
+
+/// A link as a wish leaves it.
+fn left_of(before: &Link, wish: &LinkWish) -> Link {
+    let mut left = before.clone();
+    if let Some(servers) = &wish.servers {
+        left.servers = Some(servers.clone());
+    }
+    left.domains = Some(wish.domains.clone());
+    left.default_route = if wish.default_route { DefaultRoute::Yes } else { DefaultRoute::No };
+    left
+}
