@@ -3,6 +3,9 @@
 
 mod support;
 
+use support::embedded::serve_zones;
+use support::knot;
+
 use std::process::{Command, Stdio};
 
 use support::embedded::serve;
@@ -83,4 +86,43 @@ fn an_unknown_release_is_named_with_those_that_are_held() {
     }
     let ran = site.apply(&["--prune", "--release", &hash], 0);
     assert!(!ran.err.contains("unknown"), "{ran:#?}");
+}
+
+/// What a person types is often not the name that is in the zone; explain finds what is meant.
+#[test]
+fn explain_finds_addresses_labels_and_wildcards() {
+    let internal = format!(
+        "{}nas A 10.0.0.7\n*.apps A 10.0.0.8\n*.apps MX 10 mx.internal.\nreal.apps A 10.0.0.9\n",
+        knot::minimal_zone("internal")
+    );
+    let reverse = format!("{}7.0.0 PTR nas.internal.\n", knot::minimal_zone("10.in-addr.arpa"));
+    let other = knot::minimal_zone("lab.internal");
+    let served = serve_zones(&[("internal", &internal), ("10.in-addr.arpa", &reverse), ("lab.internal", &other)]);
+    let site = Site::new(served.server.addr());
+    let zones = "{name: internal}\n      - {name: 10.in-addr.arpa}\n      - {name: lab.internal}";
+    site.config(&site.config_text().replace("{name: internal, defaultTtl: 300}", zones));
+    site.put("lab", "name: printer.lab.internal, a: [10.0.0.30]");
+    let explain = |name: &str, code: i32, out: &[&str], not: &[&str]| {
+        let ran = site.run(&["explain", name, "-f", site.records().to_str().unwrap()]);
+        assert_eq!(ran.code, code, "{name} {ran:#?}");
+        let all = format!("{}{}", ran.out, ran.err);
+        assert!(out.iter().all(|words| all.contains(words)), "{name} {ran:#?}");
+        assert!(!not.iter().any(|words| all.contains(words)), "{name} {ran:#?}");
+    };
+    explain(
+        "10.0.0.7",
+        0,
+        &["10.0.0.7 is an address", "7.0.0.10.in-addr.arpa. in zone 10.in-addr.arpa", "PTR nas.internal."],
+        &[],
+    );
+    explain("192.0.2.1", 1, &["its PTR name 1.2.0.192.in-addr.arpa", "ZoneNotFound"], &[]);
+    explain("fd00::1", 1, &["is an address", "ip6.arpa", "ZoneNotFound"], &[]);
+    explain("nas", 0, &["nas.internal. in zone internal", "10.0.0.7"], &["nas.lab.internal"]);
+    explain("printer", 0, &["printer.lab.internal. in zone lab.internal", "declared: 300 A"], &["in zone internal"]);
+    explain("nobody", 1, &["single label", "nobody.internal, nor at nobody.lab.internal"], &[]);
+    explain("web.apps.internal", 0, &["the wildcard *.apps.internal. answers: A 10.0.0.8; MX 10 mx.internal."], &[]);
+    explain("a.b.apps.internal", 0, &["the wildcard *.apps.internal. answers"], &[]);
+    // Below a name that exists the wildcard answers no more (RFC 4592).
+    explain("x.real.apps.internal", 0, &["live: nothing here"], &["wildcard"]);
+    explain("apps.internal", 0, &["empty non-terminal"], &[]);
 }

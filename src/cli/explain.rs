@@ -5,37 +5,33 @@ use std::path::PathBuf;
 
 use super::args::{Explain, Source};
 use super::exit::Exit;
-use super::pass::{Pass, ZoneResult};
+use super::pass::{Pass, ZoneResult, is_reverse};
 use super::printer::{Printer, Tone};
 use super::records;
 use super::site;
 use super::words::values;
-use crate::model::{Claims, Name, RrType};
+use crate::model::{Claims, Name, RrType, reverse_name};
 use crate::ownership::Classifier;
-use crate::source::Loaded;
+use crate::source::{Config, Loaded};
+use crate::spec::Zones;
 use crate::view::View;
 use crate::zone::{Engine, EngineOptions};
 
 /// `knotwork explain NAME`.
 pub async fn explain(args: &Explain, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
-    let name = match Name::parse(&args.name) {
-        Ok(name) => name,
-        Err(error) => {
-            printer.error(&format!("\"{}\": {error}", args.name));
+    let Some(config) = site::configuration(config, printer) else { return Exit::Error };
+    let table = config.zone_table();
+    let mut asked = match asked(&args.name, &config, &table) {
+        Ok(asked) => asked,
+        Err(words) => {
+            printer.error(&words);
             return Exit::Error;
         }
     };
-    let Some(config) = site::configuration(config, printer) else { return Exit::Error };
-    let table = config.zone_table();
-    let Some(zone) = table.of(&name).map(|zone| zone.name.clone()) else {
-        let known: Vec<String> = config.zones().map(|zone| zone.rules.zone.to_relaxed()).collect();
-        printer.error(&format!(
-            "(ZoneNotFound) {} lies in no configured zone; configured are: {}",
-            name.to_relaxed(),
-            known.join(", ")
-        ));
-        return Exit::Error;
-    };
+    if let Ok(address) = args.name.parse::<IpAddr>() {
+        let names: Vec<String> = asked.iter().map(|(_, name)| name.to_relaxed()).collect();
+        printer.note(&format!("{address} is an address; its PTR stands at {}", names.join(", ")));
+    }
     if args.inputs.is_empty() {
         printer.note(&format!(
             "no manifests were given, so this is only what the servers hold; for what is declared and what a plan would do: knotwork explain {} -f PATH",
@@ -54,19 +50,80 @@ pub async fn explain(args: &Explain, config: Option<PathBuf>, printer: &mut Prin
     let results = pass.plan(claims.clone());
     let told =
         Told { pass: &pass, loaded: &loaded, claims: &claims, results: &results, with_files: !args.inputs.is_empty() };
-    let mut exit = told.name(&zone, &name, printer);
-    // What points back to it.
-    for address in told.addresses(&zone, &name) {
-        match table.reverse_of(address) {
-            Some((pointer, reverse)) => {
-                printer.line("");
-                printer.line(&printer.paint(Tone::Bold, &format!("{address} points back by {pointer}")));
-                exit = exit.and(told.name(&reverse.name.clone(), &pointer, printer));
+    if asked.len() > 1 {
+        // A label was asked for: where nothing is known of it, nothing is said.
+        let tried: Vec<String> = asked.iter().map(|(_, name)| name.to_relaxed()).collect();
+        asked.retain(|(zone, name)| told.knows(zone, name));
+        if asked.is_empty() {
+            let label = &args.name;
+            printer
+                .error(&format!("\"{label}\" is a single label, and there is nothing at {}", tried.join(", nor at ")));
+            return told.errors(printer).and(Exit::Error);
+        }
+    }
+    let mut exit = Exit::Done;
+    for (i, (zone, name)) in asked.iter().enumerate() {
+        if i > 0 {
+            printer.line("");
+        }
+        exit = exit.and(told.name(zone, name, printer));
+        // What points back to it.
+        for address in told.addresses(zone, name) {
+            match table.reverse_of(address) {
+                Some((pointer, reverse)) => {
+                    printer.line("");
+                    printer.line(&printer.paint(Tone::Bold, &format!("{address} points back by {pointer}")));
+                    exit = exit.and(told.name(&reverse.name.clone(), &pointer, printer));
+                }
+                None => printer.line(&format!("{address}: no reverse zone is configured")),
             }
-            None => printer.line(&format!("{address}: no reverse zone is configured")),
         }
     }
     exit
+}
+
+/// The names that a person means, each with its zone: a name as it stands, an address as the name of its PTR, a single
+/// label under each configured forward zone.
+fn asked(text: &str, config: &Config, table: &Zones) -> Result<Vec<(Name, Name)>, String> {
+    let known = || config.zones().map(|zone| zone.rules.zone.to_relaxed()).collect::<Vec<_>>().join(", ");
+    let nowhere =
+        |what: String| format!("(ZoneNotFound) {what} lies in no configured zone; configured are: {}", known());
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return match table.reverse_of(address) {
+            Some((name, zone)) => Ok(vec![(zone.name.clone(), name)]),
+            None => {
+                let pointer = reverse_name(address).to_relaxed();
+                Err(nowhere(format!("{address} is an address, and its PTR name {pointer}")))
+            }
+        };
+    }
+    let name = Name::parse(text).map_err(|error| format!("\"{text}\": {error}"))?;
+    if let Some(zone) = table.of(&name) {
+        return Ok(vec![(zone.name.clone(), name)]);
+    }
+    if name.label_count() == 1 && !Name::is_absolute(text) {
+        let zones = config.zones().map(|zone| &zone.rules.zone).filter(|zone| !is_reverse(zone));
+        let names: Vec<_> = zones.filter_map(|zone| Some((zone.clone(), name.under(zone).ok()?))).collect();
+        if !names.is_empty() {
+            return Ok(names);
+        }
+    }
+    Err(nowhere(name.to_relaxed()))
+}
+
+/// Which wildcard answers for a name that does not exist (RFC 4592 §3.3): that of its closest encloser and no other.
+fn wildcard(view: &View, name: &Name) -> Option<String> {
+    let wildcard = view.closest_encloser(name)?.child(b"*").ok()?;
+    let sets = view.at(&wildcard);
+    if sets.is_empty() || !view.cuts_above(name).is_empty() {
+        return None;
+    }
+    let sets: Vec<String> = sets.iter().map(|(rtype, set)| format!("{rtype} {}", values(*rtype, set))).collect();
+    let whole = wildcard.to_relaxed();
+    Some(format!(
+        "nothing here; the wildcard {wildcard} answers: {}. Who holds that: knotwork explain '{whole}'",
+        sets.join("; ")
+    ))
 }
 
 struct Told<'a> {
@@ -106,6 +163,24 @@ impl Told<'_> {
         all
     }
 
+    /// Whether the zone has anything at or below the name, or anybody declares it.
+    fn knows(&self, zone: &Name, name: &Name) -> bool {
+        self.engine(zone).and_then(Engine::view).is_some_and(|view| view.exists(name))
+            || self.claims.get(zone).is_some_and(|claims| claims.sets.contains_key(name))
+    }
+
+    /// Says which zones could not be read.
+    fn errors(&self, printer: &mut Printer) -> Exit {
+        let mut exit = Exit::Done;
+        for result in self.results {
+            if let Some(error) = &result.error {
+                printer.error(&format!("zone {} ({}): {error}", result.zone.to_relaxed(), error.reason()));
+                exit = Exit::Error;
+            }
+        }
+        exit
+    }
+
     fn name(&self, zone: &Name, name: &Name, printer: &mut Printer) -> Exit {
         let head = format!("{name} in zone {}", zone.to_relaxed());
         let Some(result) = self.results.iter().find(|result| result.zone == *zone) else { return Exit::Error };
@@ -131,9 +206,9 @@ impl Told<'_> {
         let facts = classifier.facts(name);
         if facts.live.is_empty() {
             let word = if view.exists(name) {
-                "nothing here, but names below it (an empty non-terminal)"
+                "nothing here, but names below it (an empty non-terminal)".to_owned()
             } else {
-                "nothing here"
+                wildcard(view, name).unwrap_or_else(|| "nothing here".to_owned())
             };
             printer.line(&format!("  live: {word}"));
         }
