@@ -361,3 +361,44 @@ fn the_reference_names_signs_codes_and_variables() {
         assert!(table.contains(variable), "docs/cli.md does not tell of {variable}");
     }
 }
+
+/// A resident run prints what it did, pass by pass, for machines; people read standard error.
+#[test]
+fn a_watching_apply_prints_the_shape_of_the_plan_line_by_line() {
+    let served = world();
+    let site = site(&served, "");
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    site.put("bad", "name: b.internal, a: [10.0.0.300]");
+    let refused = site.records_run(&["apply", "--watch", "-o", "markdown"]);
+    assert!(refused.code == 1 && refused.err.contains("-o json"), "{refused:#?}");
+    let out = site.dir().join("passes.jsonl");
+    let mut child = site
+        .command(&["apply", "--watch", "-o", "json", "-f", site.records().to_str().unwrap()])
+        .stdout(std::fs::File::create(&out).unwrap())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let passes = || -> Vec<Value> {
+        let text = std::fs::read_to_string(&out).unwrap();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
+    };
+    let done = |action: &str, value: &str| {
+        passes().iter().any(|pass| {
+            let changes = pass["zones"][0]["changes"].as_array().unwrap();
+            changes.iter().any(|c| c["action"] == action && c["new"][0] == value && c["outcome"] == "done")
+        })
+    };
+    support::wait::until("the creation", || done("create", "10.0.0.1").then_some(()));
+    site.put("a", "name: a.internal, a: [10.0.0.7]");
+    support::wait::until("the edit", || done("replace", "10.0.0.7").then_some(()));
+    let _ = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(said.contains("watching ") && said.contains("stopped"), "{said}");
+    let validator = validator("plan");
+    let passes = passes();
+    passes.iter().for_each(|pass| fits(&validator, pass));
+    assert!(passes.iter().all(|pass| pass["applied"] == true && pass["refusals"][0]["field"] == "spec.a[0]"));
+}

@@ -10,6 +10,7 @@ use crate::ownership::{Fence, Standing};
 use crate::plan::{Change, Plan};
 use crate::source::{Config, Loaded};
 use crate::view::View;
+use crate::zone::worker::Passed;
 use crate::zone::{ChangeOutcome, DhcidNames, Engine, EngineError, EngineOptions, Outcome, Traffic};
 
 /// What a pass came to for one zone.
@@ -62,6 +63,20 @@ impl ZoneResult {
             Err(error) => (None, Some(error)),
         };
         ZoneResult { zone, plan, applied: None, error, traffic: Traffic::default() }
+    }
+
+    /// A pass of a resident worker, in the shape of a run's.
+    pub fn passed(passed: Passed) -> ZoneResult {
+        let Passed { zone, mut plan, applied, error, .. } = passed;
+        let applied = applied.map(|(report, after)| {
+            if let Some(plan) = &mut plan {
+                plan.left_after(&after);
+            }
+            let key = |one: &ChangeOutcome| (one.name.clone(), one.rtype);
+            let outcomes = report.outcomes.iter().map(|one| (key(one), one.clone())).collect();
+            Applied { outcomes, serial: Some(after.serial), updates: report.updates_sent }
+        });
+        ZoneResult { zone, plan, applied, error, traffic: Traffic::default() }
     }
 
     /// How this zone ends a plan (`apply` false) or an apply.
@@ -239,12 +254,7 @@ async fn apply_zone(engine: Option<Engine>, mut result: ZoneResult) -> ZoneResul
         updates: done.reports.iter().map(|report| report.updates_sent).sum(),
     });
     if let Some(last) = done.last {
-        plan.conflicts = last.conflicts;
-        plan.orphans = last.orphans;
-        plan.held = last.held;
-        plan.waiting = last.waiting;
-        plan.owned = last.owned;
-        plan.skipped = last.skipped;
+        plan.left_after(&last);
     }
     result.error = done.stopped;
     result.traffic = engine.traffic();

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Apply, Source};
+use super::args::{Apply, Output, Source};
 use super::exit::Exit;
-use super::pass::{Losing, is_reverse};
+use super::pass::{Losing, ZoneResult, is_reverse};
 use super::printer::Printer;
-use super::{records, render, site};
+use super::{json, records, render, site};
 use crate::metrics::{self, Health, Snapshot};
 use crate::model::{Claims, Name, SourceHealth};
 use crate::source::{Config, Input, Loaded, ServerSettings, ZoneSettings, fingerprint};
@@ -30,6 +30,10 @@ const AGREE: Duration = Duration::from_secs(5);
 pub async fn watch(args: &Apply, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
     if args.source.inputs.iter().any(|input| input == "-") {
         printer.error("standard input cannot be watched; name files or folders with -f");
+        return Exit::Error;
+    }
+    if args.output == Output::Markdown {
+        printer.error("--watch has no end that a table could be made at; use -o json for one JSON object a pass, or leave -o away");
         return Exit::Error;
     }
     let Some(config) = site::configuration(config, printer) else { return Exit::Error };
@@ -124,7 +128,12 @@ pub struct Resident {
     dhcid: Arc<DhcidBoard>,
     /// The metrics file as it was written last, its times aside.
     written: Option<(Instant, Snapshot)>,
+    /// With `-o json`: what the workers tell of their passes.
+    passes: Option<(mpsc::Sender<worker::Passed>, mpsc::Receiver<worker::Passed>)>,
 }
+
+/// Passes that may wait to be printed; more of them in half a second are not told.
+const PASSES: usize = 1024;
 
 impl Resident {
     /// A run that has not begun.
@@ -140,6 +149,26 @@ impl Resident {
             losing: Losing::default(),
             dhcid: Arc::default(),
             written: None,
+            passes: None,
+        }
+    }
+
+    /// A line for people: where standard output is for machines, it goes to standard error.
+    fn say(&self, text: &str, printer: &mut Printer) {
+        match self.args.output {
+            Output::Json => printer.note(text),
+            _ => printer.line(text),
+        }
+    }
+
+    /// Prints the passes since the last look, one object to a line.
+    fn print_passes(&mut self, loaded: &Loaded, printer: &mut Printer) {
+        let Some((_, passes)) = &mut self.passes else { return };
+        while let Ok(passed) = passes.try_recv() {
+            // The first claims of a worker are the empty ones it starts with.
+            if passed.claims_seen > 1 || passed.error.is_some() {
+                printer.line(&json::run(loaded, &[ZoneResult::passed(passed)], true).to_string());
+            }
         }
     }
 
@@ -147,12 +176,15 @@ impl Resident {
     pub async fn run(mut self, stop: CancellationToken, printer: &mut Printer) -> Exit {
         if let Some(listen) = self.args.listen {
             match metrics::serve(listen, self.board.clone(), stop.clone()).await {
-                Ok(address) => printer.line(&format!("metrics at http://{address}/metrics")),
+                Ok(address) => self.say(&format!("metrics at http://{address}/metrics"), printer),
                 Err(error) => {
                     printer.error(&format!("--listen {listen}: {error}"));
                     return Exit::Error;
                 }
             }
+        }
+        if self.args.output == Output::Json {
+            self.passes = Some(mpsc::channel(PASSES));
         }
         self.keys = self.config.files.iter().skip(1).map(|file| std::fs::read(file).ok()).collect();
         self.start_workers(None);
@@ -161,11 +193,8 @@ impl Resident {
         let inputs: Vec<Input> = self.args.source.inputs.iter().map(|text| Input::parse(text)).collect();
         let mut print = fingerprint(&inputs);
         let mut scan = self.scan(None, printer).await;
-        printer.line(&format!(
-            "watching {} for {}",
-            self.args.source.inputs.join(", "),
-            super::words::count(self.seats.len(), "zone")
-        ));
+        let zones = super::words::count(self.seats.len(), "zone");
+        self.say(&format!("watching {} for {zones}", self.args.source.inputs.join(", ")), printer);
         printer.flush();
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -193,6 +222,7 @@ impl Resident {
                 scan = self.scan(Some(scan), printer).await;
             }
             self.follow_forward();
+            self.print_passes(&scan.loaded, printer);
             self.tell(printer);
             self.write_metrics(printer);
         }
@@ -200,8 +230,9 @@ impl Resident {
         self.written = None;
         self.write_metrics(printer);
         self.stop_workers(|_| true).await;
+        self.print_passes(&scan.loaded, printer);
         self.tell(printer);
-        printer.line("stopped; the zones stay as they are");
+        self.say("stopped; the zones stay as they are", printer);
         Exit::Done
     }
 
@@ -228,8 +259,11 @@ impl Resident {
             let (claims, feed) = watch::channel(Arc::new(unread));
             let (tell, status) = watch::channel(Arc::new(ZoneStatus::new(&seat.engine)));
             let cancel = CancellationToken::new();
-            let options =
-                worker::WorkerOptions { poll_idle: seat.settings.check_interval, ..worker::WorkerOptions::default() };
+            let options = worker::WorkerOptions {
+                poll_idle: seat.settings.check_interval,
+                passes: self.passes.as_ref().map(|(sender, _)| sender.clone()),
+                ..worker::WorkerOptions::default()
+            };
             let task = tokio::spawn(worker::run(seat.engine, feed, tell, cancel.clone(), options));
             if let Ok(mut board) = self.board.statuses.lock() {
                 board.insert(zone.clone(), status.clone());
@@ -296,7 +330,7 @@ impl Resident {
                         zone.release = zone.release.take().filter(|hash| held.contains(hash));
                     }
                 }
-                printer.line(&format!("{} was read again", path.display()));
+                self.say(&format!("{} was read again", path.display()), printer);
                 // A zone whose settings are the same goes on, with its view and what its brake remembers.
                 let after = self.settings();
                 let changed = |zone: &Name| !same_keys || before.get(zone) != after.get(zone);
@@ -384,7 +418,7 @@ impl Resident {
         for zone in zones {
             let status = Arc::clone(&self.seats[zone].status.borrow());
             let said = self.said.entry(zone.clone()).or_default();
-            said.tell(&status, printer);
+            said.tell(&status, self.args.output == Output::Json, printer);
         }
         printer.flush();
     }
@@ -412,13 +446,14 @@ fn read(source: &Source, config: &Config) -> Loaded {
 }
 
 impl Said {
-    fn tell(&mut self, status: &ZoneStatus, printer: &mut Printer) {
+    fn tell(&mut self, status: &ZoneStatus, json: bool, printer: &mut Printer) {
+        let say = |text: &str, printer: &mut Printer| if json { printer.note(text) } else { printer.line(text) };
         let zone = status.zone.to_relaxed();
         let error = status.error.as_ref().map(|error| format!("({}) {}", error.reason, error.message));
         if error != self.error {
             match &error {
                 Some(error) => printer.error(&format!("zone {zone} {error}")),
-                None => printer.line(&format!("zone {zone}: well again, serial {}", status.serial.unwrap_or(0))),
+                None => say(&format!("zone {zone}: well again, serial {}", status.serial.unwrap_or(0)), printer),
             }
             self.error = error;
         }
@@ -450,7 +485,7 @@ impl Said {
         self.conflicts = conflicts;
         if plan.orphans.len() != self.orphans {
             self.orphans = plan.orphans.len();
-            printer.line(&format!("zone {zone}: {}", super::words::count(self.orphans, "orphan")));
+            say(&format!("zone {zone}: {}", super::words::count(self.orphans, "orphan")), printer);
         }
         let held = plan.held.as_ref().map(|held| held.hash.clone());
         if held != self.held {

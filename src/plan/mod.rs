@@ -197,6 +197,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Takes over what the plan after applying this one says is left: all but the changes.
+    pub fn left_after(&mut self, after: &Plan) {
+        self.conflicts.clone_from(&after.conflicts);
+        self.orphans.clone_from(&after.orphans);
+        self.held.clone_from(&after.held);
+        self.waiting.clone_from(&after.waiting);
+        self.owned = after.owned;
+        self.skipped.clone_from(&after.skipped);
+    }
+
     /// Whether there is nothing to send, held changes aside.
     pub fn is_settled(&self) -> bool {
         self.deferred == 0 && self.changes.iter().all(|change| change.held)

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
@@ -26,6 +26,24 @@ pub struct WorkerOptions {
     pub lively: Duration,
     /// How long a started apply may go on when the worker is stopped.
     pub grace: Duration,
+    /// Whom to tell of every pass that planned something; a pass that finds no room there is not told, and repairs never
+    /// wait for it.
+    pub passes: Option<mpsc::Sender<Passed>>,
+}
+
+/// One pass of a worker that made a plan, or that could not.
+#[derive(Debug)]
+pub struct Passed {
+    /// The zone.
+    pub zone: Name,
+    /// How many times claims were taken in before.
+    pub claims_seen: u64,
+    /// The plan as it was before anything was sent; `None` when there was none to make.
+    pub plan: Option<Plan>,
+    /// What was sent and what became of it, and the plan after it.
+    pub applied: Option<(Report, Arc<Plan>)>,
+    /// What stopped it.
+    pub error: Option<EngineError>,
 }
 
 impl Default for WorkerOptions {
@@ -35,6 +53,7 @@ impl Default for WorkerOptions {
             poll_idle: Duration::from_secs(1),
             lively: Duration::from_secs(10),
             grace: Duration::from_secs(5),
+            passes: None,
         }
     }
 }
@@ -63,6 +82,7 @@ pub async fn run(
 ) {
     Worker {
         failures: 0,
+        told: false,
         retries: HashMap::new(),
         adopting: HashMap::new(),
         active_at: Instant::now(),
@@ -90,6 +110,8 @@ struct Worker {
     options: WorkerOptions,
     /// Passes in a row that the server failed.
     failures: u32,
+    /// This pass was told of.
+    told: bool,
     retries: Retries,
     /// Sets that the last plan wanted to adopt, as they were.
     adopting: HashMap<(Name, RrType), Option<RrSet>>,
@@ -136,6 +158,7 @@ impl Worker {
 
     /// One pass; gives the wait before the next.
     async fn pass(&mut self) -> Duration {
+        self.told = false;
         let result = self.work().await;
         let (address, serial) = (self.engine.session().address(), self.engine.view().map(crate::view::View::serial));
         match result {
@@ -156,6 +179,9 @@ impl Worker {
                 let news = self.status.borrow().error.as_ref().is_none_or(|old| old.message != message);
                 if news {
                     tracing::warn!(zone = %self.engine.zone(), reason, "{message}");
+                }
+                if news && !self.told {
+                    self.passed(None, None, Some(error.clone()));
                 }
                 self.tell(news, |status| {
                     (status.server, status.serial) = (address, serial);
@@ -213,6 +239,9 @@ impl Worker {
         }
         let wanted = self.wanted(&plan);
         if !resident || wanted == 0 {
+            if self.options.passes.is_some() {
+                self.passed(Some(plan.clone()), None, None);
+            }
             self.show(plan, None);
             if resident && !self.engine.holds_fence() {
                 self.engine.raise_fence().await?;
@@ -228,7 +257,8 @@ impl Worker {
         let after = self.engine.plan()?;
         self.dirty = self.wanted(&after) > 0;
         let stopped = report.stopped.clone();
-        self.show(after, Some(&report));
+        let after = self.show(after, Some(&report));
+        self.passed(Some(plan), Some((report, after)), stopped.clone());
         match stopped {
             Some(error) => {
                 self.dirty = true;
@@ -357,7 +387,16 @@ impl Worker {
         });
     }
 
-    fn show(&mut self, plan: Plan, report: Option<&Report>) {
+    /// Tells of a pass.
+    fn passed(&mut self, plan: Option<Plan>, applied: Option<(Report, Arc<Plan>)>, error: Option<EngineError>) {
+        self.told = true;
+        if let Some(passes) = &self.options.passes {
+            let (zone, claims_seen) = (self.engine.zone().clone(), self.status.borrow().claims_seen);
+            let _ = passes.try_send(Passed { zone, claims_seen, plan, applied, error });
+        }
+    }
+
+    fn show(&mut self, plan: Plan, report: Option<&Report>) -> Arc<Plan> {
         let mut sets = plan.skipped.clone();
         sets.insert("ours", plan.owned);
         let settled = plan.changes.iter().all(|change| change.held) && plan.deferred == 0 && plan.refused.is_none();
@@ -366,6 +405,7 @@ impl Worker {
             report.outcomes.iter().filter(|one| bad(one.outcome)).cloned().collect::<Vec<_>>()
         });
         let plan = Arc::new(plan);
+        let shown = Arc::clone(&plan);
         self.tell(false, |status| {
             status.sets = sets;
             status.settled = settled;
@@ -376,6 +416,7 @@ impl Worker {
                 status.failed.clear();
             }
         });
+        shown
     }
 
     fn tell(&self, news: bool, change: impl FnOnce(&mut ZoneStatus)) {
