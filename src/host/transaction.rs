@@ -297,6 +297,10 @@ impl Host {
                 }
             }
         }
+        // What a person put back is nothing of ours any more.
+        record.files.retain(|path, known| {
+            !Want::again(&known.before).is_some_and(|before| before.is_there(&self.files.see(path)))
+        });
         if record.files.is_empty() {
             for dir in record.dirs.drain(..).rev() {
                 self.files.remove_empty_dir(&dir);
