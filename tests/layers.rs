@@ -91,7 +91,10 @@ fn arrows_point_down_and_the_core_is_pure() {
         };
         let code = code(file);
         for (other, above) in ROOMS {
-            if above > layer && code.contains(&format!("crate::{other}")) {
+            // `crate::host` is not `crate::hostplan`.
+            let is_room = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            let named = code.split(&format!("crate::{other}")).skip(1).any(is_room);
+            if above > layer && named {
                 wrong.push(format!("{}: `{room}` imports `{other}`, which stands above it", file.display()));
             }
         }
