@@ -75,6 +75,7 @@ pub fn plan(wish: &Wish, facts: &HostFacts, seen: &Seen, record: &Record) -> Hos
     resolv_conf::file(&mut work);
     cleanup::files(&mut work);
     links(&mut work);
+    put_back(&mut work);
     // What is read first is written first; links to our own units after the units.
     work.plan.files.sort_by(|a, b| (a.stage, &a.path).cmp(&(b.stage, &b.path)));
     preflight::check(&mut work);
@@ -133,6 +134,23 @@ impl Work<'_> {
             self.plan.chosen.push(host(Mechanism::ResolvedConf, why));
         }
         self.plan.chosen.extend(self.choices.iter().map(Choice::chosen));
+    }
+}
+
+/// Files of ours that somebody took away or put back by hand: resolved still holds what they said.
+fn put_back(work: &mut Work<'_>) {
+    for (path, known) in &work.record.files {
+        let effect = match path.as_str() {
+            paths::RESOLVED_CONF => Effect::RestartResolved,
+            path if paths::split(path).0 == paths::DELEGATES => Effect::ReloadResolved,
+            _ => continue,
+        };
+        let now = work.seen.files.get(path);
+        let is_back = now.is_some_and(|now| Want::again(&known.before).is_some_and(|before| before.is_there(now)));
+        if is_back && !work.plan.files.iter().any(|step| step.path == *path) {
+            let why = format!("{path} was put back by hand, and resolved still holds what it said");
+            work.plan.needs.push(super::Need { effect, why });
+        }
     }
 }
 
