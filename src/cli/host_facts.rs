@@ -3,7 +3,7 @@
 use super::args::{Form, HostPlace};
 use super::exit::Exit;
 use super::printer::{Printer, Tone};
-use crate::resolved::gather::{Gathered, Sources, gather};
+use crate::resolved::gather::{Gathered, Sources, Unread, gather};
 use crate::split::HostFacts;
 use crate::split::facts::{DefaultRoute, Link, Manager};
 
@@ -14,7 +14,7 @@ pub async fn facts(place: &HostPlace, output: Form, printer: &mut Printer) -> Ex
         Form::Json => printer.line(&format!("{:#}", found.facts.to_json())),
         Form::Text => text(&found.facts, printer),
     }
-    warn(&found, printer);
+    warn(&found.unread, printer);
     Exit::Done
 }
 
@@ -34,8 +34,8 @@ pub(super) fn live(place: &HostPlace) -> Result<Gathered, String> {
 }
 
 /// Says what could not be read.
-pub(super) fn warn(found: &Gathered, printer: &mut Printer) {
-    for unread in &found.unread {
+pub(super) fn warn(all: &[Unread], printer: &mut Printer) {
+    for unread in all {
         printer.warn(&format!("not known: {}: {}", unread.what, unread.why));
     }
 }

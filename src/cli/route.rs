@@ -99,7 +99,7 @@ fn facts(args: &RouteArgs, at: Option<SystemdVersion>, printer: &mut Printer) ->
             "systemd-resolved does not run on this host{why}; give what was recorded of another with --facts FILE"
         ));
     }
-    host_facts::warn(&found, printer);
+    host_facts::warn(&found.unread, printer);
     Ok(found.facts)
 }
 

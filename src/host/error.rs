@@ -84,6 +84,12 @@ pub enum HostError {
         "a later change stands on {0}; take that back first, or give back everything with `knotwork host rollback`"
     )]
     NotLast(String),
+    /// The policies are not as they must be.
+    #[error("{0}")]
+    Policies(String),
+    /// Nothing was applied yet.
+    #[error("no policy was applied to this host yet; give one with -f policy.yaml")]
+    NoPolicy,
     /// There is no such transaction.
     #[error("there is no transaction {0}; `knotwork host status` lists them")]
     NoTransaction(String),
@@ -104,6 +110,8 @@ impl HostError {
             HostError::Unconfirmed(_) => "Unconfirmed",
             HostError::Stopped => "Stopped",
             HostError::NotLast(_) => "NotLast",
+            HostError::Policies(_) => "PolicyBroken",
+            HostError::NoPolicy => "NoPolicy",
             HostError::NoTransaction(_) => "NoTransaction",
         }
     }

@@ -11,12 +11,14 @@ mod links;
 mod probes;
 mod services;
 pub mod store;
+mod survey;
 mod transaction;
 mod undo;
 
 pub use error::HostError;
 pub use probes::Probed;
 pub use store::Store;
+pub use survey::{Survey, Under, Which, under_policies};
 pub use transaction::{Applied, Confirm, DEAD_MAN, Host, HostOptions, Step};
 pub use undo::Undone;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{ApplyArgs, RollbackArgs};
-use super::survey::{Survey, Which};
+use super::survey::{Survey, Which, survey};
 use crate::cli::args::Form;
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, Tone};
@@ -20,7 +20,7 @@ const WAIT: Duration = Duration::from_secs(900);
 pub(super) async fn apply(options: &HostOptions, args: &ApplyArgs, printer: &mut Printer) -> Result<Exit, String> {
     let host = open(options, printer).await?;
     let which = if args.accepted { Which::Accepted } else { Which::Files(&args.inputs) };
-    let survey = Survey::new(options, which, args.overwrite_edited, printer).await?;
+    let survey = survey(options, which, args.overwrite_edited, printer).await?;
     let text = args.output == Form::Text;
     if text {
         survey.tell(printer);
@@ -110,7 +110,7 @@ async fn finished(options: &HostOptions, id: &str, printer: &mut Printer) -> Res
 
 async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Printer) -> Result<Exit, String> {
     let host = open(options, printer).await?;
-    let mut survey = Survey::new(options, Which::Nothing, args.overwrite_edited, printer).await?;
+    let mut survey = survey(options, Which::Nothing, args.overwrite_edited, printer).await?;
     let left = survey.plan.leave_edited();
     let text = args.output == Form::Text;
     if text {

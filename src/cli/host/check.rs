@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::apply::probe_json;
 use super::args::CheckArgs;
-use super::survey::{Survey, Which};
+use super::survey::{Survey, Which, survey};
 use crate::cli::args::Form;
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, Tone};
@@ -15,7 +15,7 @@ use crate::split::facts::Content;
 
 /// `host check`.
 pub(super) async fn check(options: &HostOptions, args: &CheckArgs, printer: &mut Printer) -> Result<Exit, String> {
-    let survey = Survey::new(options, Which::Files(&args.inputs), false, printer).await?;
+    let survey = survey(options, Which::Files(&args.inputs), false, printer).await?;
     let probes = match Bus::connect(options.bus.as_deref()).await {
         Ok(bus) => crate::host::probe(&bus, &survey.wish).await,
         Err(error) => survey.wish.probes.iter().map(|probe| unasked(&probe.value.name, &error.to_string())).collect(),

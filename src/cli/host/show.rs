@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::apply::tx_json;
 use super::args::{OutputArgs, PlanArgs};
-use super::survey::{Survey, Which};
+use super::survey::{Which, survey};
 use crate::cli::args::Form;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
@@ -16,7 +16,7 @@ const SNAPSHOT: &[&str] = &[paths::RESOLV_CONF, paths::NSSWITCH, paths::HOSTS];
 
 /// `host plan`.
 pub(super) async fn plan(options: &HostOptions, args: &PlanArgs, printer: &mut Printer) -> Result<Exit, String> {
-    let survey = Survey::new(options, Which::Files(&args.inputs), args.overwrite_edited, printer).await?;
+    let survey = survey(options, Which::Files(&args.inputs), args.overwrite_edited, printer).await?;
     match args.output {
         Form::Json => printer.line(&format!("{:#}", survey.json())),
         Form::Text => survey.tell(printer),

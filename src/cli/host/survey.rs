@@ -1,89 +1,27 @@
-//! What policies make of this host: facts, wish, findings and plan.
+//! What policies make of this host, in words and for programs.
 
 use serde_json::{Value, json};
 
 use crate::cli::host_facts;
 use crate::cli::printer::{Printer, Tone};
-use crate::cli::route_policy::{self, Under};
-use crate::host::{HostOptions, Store};
-use crate::hostplan::{self, HostPlan, Record};
-use crate::resolved::files::HostFiles;
-use crate::resolved::gather::{Sources, gather};
-use crate::split::HostFacts;
-use crate::split::wish::Wish;
+use crate::host::HostOptions;
+pub(super) use crate::host::{Survey, Which};
+use crate::hostplan;
 
-/// All that is known before anything is done.
-pub(super) struct Survey {
-    /// The host as it is.
-    pub facts: HostFacts,
-    /// What it should be.
-    pub wish: Wish,
-    /// What must be done.
-    pub plan: HostPlan,
-    /// What lint says; nothing where nothing is wished.
-    pub under: Option<Under>,
-    /// The policies, to be remembered.
-    pub text: Option<String>,
-}
-
-/// Which policies.
-pub(super) enum Which<'a> {
-    /// Of these files.
-    Files(&'a [String]),
-    /// Those that were applied last.
-    Accepted,
-    /// None: everything is given back.
-    Nothing,
+/// [`Survey::new`], with what could not be read and what is worth knowing of the policies said.
+pub(super) async fn survey(
+    options: &HostOptions,
+    which: Which<'_>,
+    overwrite_edited: bool,
+    printer: &mut Printer,
+) -> Result<Survey, String> {
+    let survey = Survey::new(options, which, overwrite_edited).await.map_err(|error| error.to_string())?;
+    host_facts::warn(&survey.unread, printer);
+    survey.under.iter().flat_map(|under| &under.notes).for_each(|note| printer.warn(note));
+    Ok(survey)
 }
 
 impl Survey {
-    /// Looks at the host and at the policies. Changes nothing.
-    pub(super) async fn new(
-        options: &HostOptions,
-        which: Which<'_>,
-        overwrite_edited: bool,
-        printer: &mut Printer,
-    ) -> Result<Survey, String> {
-        let store = Store::look(&options.state);
-        let record: Record = store.record().map_err(|error| error.to_string())?;
-        let found = gather(&Sources { root: options.root.clone(), bus: options.bus.clone() }).await;
-        host_facts::warn(&found, printer);
-        let facts = found.facts;
-        let accepted = store.accepted_file().display().to_string();
-        let files = match which {
-            Which::Files(files) if !files.is_empty() => files.to_vec(),
-            Which::Files(_) | Which::Accepted => match store.accepted() {
-                Ok(Some(_)) => vec![accepted],
-                Ok(None) => {
-                    return Err("no policy was applied to this host yet; give one with -f policy.yaml".to_owned());
-                }
-                Err(error) => return Err(error.to_string()),
-            },
-            Which::Nothing => Vec::new(),
-        };
-        let version = facts.systemd;
-        let own = hostplan::without_us(&facts, &record);
-        let (wish, under, text) = if files.is_empty() {
-            (Wish::nothing(version.unwrap_or(crate::split::SystemdVersion::OLDEST)), None, None)
-        } else {
-            let version = version.unwrap_or(crate::split::SystemdVersion::NEWEST);
-            let mut under = route_policy::under(&files, &own, version, printer)?;
-            let text = std::mem::take(&mut under.text);
-            (under.wish.clone(), Some(under), Some(text))
-        };
-        let seen = HostFiles::new(&options.root).see_all(&hostplan::targets(&wish, &facts, &record));
-        let mut plan = hostplan::plan(&wish, &facts, &seen, &record);
-        if overwrite_edited {
-            plan.overwrite_edited();
-        }
-        Ok(Survey { facts, wish, plan, under, text })
-    }
-
-    /// Whether it must not be carried out.
-    pub(super) fn is_refused(&self) -> bool {
-        !self.plan.refusals.is_empty() || self.under.as_ref().is_some_and(Under::is_refused)
-    }
-
     /// For people.
     pub(super) fn tell(&self, printer: &mut Printer) {
         if let Some(under) = &self.under {

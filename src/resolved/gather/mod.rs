@@ -84,8 +84,14 @@ impl Work {
 ///
 /// Never fails: a host without systemd, without a bus, or in a container that sees little of it has facts too.
 pub async fn gather(sources: &Sources) -> Gathered {
+    let bus = Bus::connect(sources.bus.as_deref()).await;
+    gather_over(sources, bus).await
+}
+
+/// As [`gather`], over a connection that is there already, or with the reason why there is none.
+pub async fn gather_over(sources: &Sources, bus: Result<Bus, BusError>) -> Gathered {
     let mut work = Work { files: HostFiles::new(&sources.root), bus: None, unread: Vec::new() };
-    match Bus::connect(sources.bus.as_deref()).await {
+    match bus {
         Ok(bus) => work.bus = Some(bus),
         Err(error) => work.miss("what runs on the system bus", error),
     }

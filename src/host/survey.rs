@@ -1,0 +1,152 @@
+//! What policies make of a host: facts, wish, findings and plan. Changes nothing.
+
+use super::error::HostError;
+use super::store::Store;
+use super::transaction::HostOptions;
+use crate::hostplan::{self, HostPlan, Record};
+use crate::resolved::files::HostFiles;
+use crate::resolved::gather::{Sources, Unread, gather_over};
+use crate::resolved::{Bus, BusError};
+use crate::source::{Input, load_policies};
+use crate::split::lint::{Finding, lint};
+use crate::split::lower::lower;
+use crate::split::lower_merge::{Contradiction, merge};
+use crate::split::wish::Wish;
+use crate::split::{HostFacts, SystemdVersion};
+
+/// A host under policies.
+#[derive(Debug)]
+pub struct Under {
+    /// As it would be.
+    pub facts: HostFacts,
+    /// What is wished of it.
+    pub wish: Wish,
+    /// The policies as they were read.
+    pub text: String,
+    /// What is worth saying of the files.
+    pub notes: Vec<String>,
+    /// What lint found, each with its place in the files.
+    pub findings: Vec<(Finding, String)>,
+    /// Policies that contradict an older one, with their places.
+    pub refused: Vec<(Contradiction, String)>,
+}
+
+impl Under {
+    /// Whether any policy is refused.
+    pub fn is_refused(&self) -> bool {
+        !self.refused.is_empty() || self.findings.iter().any(|(finding, _)| finding.is_refusal())
+    }
+}
+
+/// Lowers the policies of the files onto the facts.
+///
+/// # Errors
+/// [`HostError::Policies`] with everything that is wrong with the files.
+pub fn under_policies(files: &[String], facts: &HostFacts, version: SystemdVersion) -> Result<Under, HostError> {
+    let inputs: Vec<Input> = files.iter().map(|file| Input::parse(file)).collect();
+    let loaded = load_policies(&inputs);
+    let mut wrong: Vec<String> = loaded.broken.iter().map(ToString::to_string).collect();
+    wrong.extend(loaded.refusals.iter().map(|(name, diagnostic)| format!("policy {name}: {diagnostic}")));
+    wrong.extend(loaded.empty.iter().map(|input| format!("{input}: no SplitDNSPolicy is in there")));
+    if !wrong.is_empty() {
+        return Err(HostError::Policies(wrong.join("\n")));
+    }
+    let merged = merge(&loaded.policies);
+    let wish = lower(&merged, facts, version);
+    let place = |policy: &str, field: &str| loaded.place(policy, field).unwrap_or_default();
+    let findings = lint(&merged, facts, &wish);
+    let findings = findings.into_iter().map(|found| (found.clone(), place(&found.policy, &found.field))).collect();
+    let refused = merged.refused.iter().map(|one| (one.clone(), place(&one.policy, &one.field))).collect();
+    Ok(Under {
+        facts: wish.under(facts),
+        wish,
+        text: loaded.text.clone(),
+        notes: loaded.notes.clone(),
+        findings,
+        refused,
+    })
+}
+
+/// All that is known before anything is done.
+#[derive(Debug)]
+pub struct Survey {
+    /// The host as it is.
+    pub facts: HostFacts,
+    /// What of it could not be read.
+    pub unread: Vec<Unread>,
+    /// What it should be.
+    pub wish: Wish,
+    /// What must be done.
+    pub plan: HostPlan,
+    /// What lint says; nothing where nothing is wished.
+    pub under: Option<Under>,
+    /// The policies, to be remembered.
+    pub text: Option<String>,
+}
+
+/// Which policies.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// Of these files; of none: those that were applied last.
+    Files(&'a [String]),
+    /// Those that were applied last.
+    Accepted,
+    /// None: everything is given back.
+    Nothing,
+}
+
+impl Survey {
+    /// Looks at the host and at the policies.
+    ///
+    /// # Errors
+    /// [`HostError::Policies`], [`HostError::NoPolicy`], and those of the store.
+    pub async fn new(options: &HostOptions, which: Which<'_>, overwrite_edited: bool) -> Result<Survey, HostError> {
+        let bus = Bus::connect(options.bus.as_deref()).await;
+        let mut survey = Survey::over(options, which, bus).await?;
+        if overwrite_edited {
+            survey.plan.overwrite_edited();
+        }
+        Ok(survey)
+    }
+
+    /// The same over a connection that is there already, or with the reason why there is none.
+    ///
+    /// # Errors
+    /// As [`Survey::new`].
+    pub async fn over(
+        options: &HostOptions,
+        which: Which<'_>,
+        bus: Result<Bus, BusError>,
+    ) -> Result<Survey, HostError> {
+        let store = Store::look(&options.state);
+        let record: Record = store.record()?;
+        let sources = Sources { root: options.root.clone(), bus: options.bus.clone() };
+        let found = gather_over(&sources, bus).await;
+        let facts = found.facts;
+        let files = match which {
+            Which::Files(files) if !files.is_empty() => files.to_vec(),
+            Which::Files(_) | Which::Accepted => match store.accepted()? {
+                Some(_) => vec![store.accepted_file().display().to_string()],
+                None => return Err(HostError::NoPolicy),
+            },
+            Which::Nothing => Vec::new(),
+        };
+        let version = facts.systemd;
+        let own = hostplan::without_us(&facts, &record);
+        let (wish, under, text) = if files.is_empty() {
+            (Wish::nothing(version.unwrap_or(SystemdVersion::OLDEST)), None, None)
+        } else {
+            let mut under = under_policies(&files, &own, version.unwrap_or(SystemdVersion::NEWEST))?;
+            let text = std::mem::take(&mut under.text);
+            (under.wish.clone(), Some(under), Some(text))
+        };
+        let seen = HostFiles::new(&options.root).see_all(&hostplan::targets(&wish, &facts, &record));
+        let plan = hostplan::plan(&wish, &facts, &seen, &record);
+        Ok(Survey { facts, unread: found.unread, wish, plan, under, text })
+    }
+
+    /// Whether it must not be carried out.
+    pub fn is_refused(&self) -> bool {
+        !self.plan.refusals.is_empty() || self.under.as_ref().is_some_and(Under::is_refused)
+    }
+}
