@@ -3,13 +3,14 @@
 //! Layers, arrows only point down (`docs/architecture.md` has the map, `tests/layers.rs` the guard):
 //!
 //! ```text
-//! apps       cli                       wiring and words for people
+//! apps       agent · cli                       wiring and words for people
 //! adapters   source · knot · authority · resolved   files, sockets, servers, the bus
 //! engine     zone                      one worker per zone: refresh, plan, apply, report
 //! protocol   dns                       messages, TSIG, transfers: bytes, no sockets
 //! core       model view ownership plan spec split hostplan   pure: no I/O, no clock
 //! ```
 
+pub mod agent;
 pub mod authority;
 pub mod cli;
 pub mod dns;

@@ -21,6 +21,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("zone", 3),
     ("source", 3),
     ("authority", 3),
+    ("agent", 4),
     ("metrics", 4),
     ("cli", 4),
 ];

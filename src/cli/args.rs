@@ -37,6 +37,8 @@ pub enum Command {
     Route(RouteArgs),
     /// DNS of this machine: plan, apply, check, roll back
     Host(super::host::args::HostArgs),
+    /// Stay on this machine, hold what its policies declare, and serve metrics
+    Agent(super::agent::AgentArgs),
     /// Print the CRDs
     Crds,
     /// Print completions for a shell

@@ -1,5 +1,6 @@
 //! Everything that a person sees: commands, their words and their exit codes.
 
+mod agent;
 mod args;
 mod demo;
 mod doctor;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
     let resident = match &args.command {
         Command::Apply(apply) => apply.watch,
         Command::Demo(demo) => !demo.once,
+        Command::Agent(_) => true,
         _ => false,
     };
     log(resident);
@@ -61,7 +63,7 @@ pub fn main() -> ExitCode {
             printer.raw(&String::from_utf8_lossy(&out));
             Exit::Done
         }
-        command => match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        command => match runtime(&command) {
             Ok(runtime) => runtime.block_on(run(command, args.config, &mut printer)),
             Err(error) => {
                 printer.error(&format!("the runtime could not be started: {error}"));
@@ -71,6 +73,15 @@ pub fn main() -> ExitCode {
     };
     let all_said = printer.finish();
     if all_said { exit.into() } else { Exit::Error.into() }
+}
+
+fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = match command {
+        // It sleeps nearly always, on machines that are there for something else: one thread, and little memory.
+        Command::Agent(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 /// Logs go to standard error: KNOTWORK_LOG sets what (as RUST_LOG would), KNOTWORK_LOG_FORMAT=json how.
@@ -93,6 +104,7 @@ async fn run(command: Command, config: Option<std::path::PathBuf>, printer: &mut
         Command::Doctor => doctor::doctor(config, printer).await,
         Command::Demo(demo) => demo::demo(&demo, printer).await,
         Command::Host(args) => host::host(&args, printer).await,
+        Command::Agent(args) => agent::agent(args, printer).await,
         Command::Route(_) | Command::Crds | Command::Completions { .. } => Exit::Done,
     }
 }

@@ -111,7 +111,7 @@ impl Run<'_> {
             .fold(source_exit(&loaded, self.source.allow_empty), |exit, result| exit.and(result.exit(self.apply)));
         self.show(&loaded, &results, printer);
         if let Some(path) = self.metrics_file
-            && let Err(error) = metrics::write_file(path, &Snapshot::of_run(&loaded, &results))
+            && let Err(error) = metrics::write_file(path, &Snapshot::of_run(&loaded, &results).text())
         {
             printer.error(&format!("the metrics file {}: {error}", path.display()));
             return Exit::Error;

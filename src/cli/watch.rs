@@ -82,7 +82,7 @@ struct Board {
     source: std::sync::Mutex<(usize, usize)>,
 }
 
-impl Health for Board {
+impl Board {
     fn snapshot(&self) -> Snapshot {
         let statuses: Vec<Arc<ZoneStatus>> = match self.statuses.lock() {
             Ok(all) => all.values().map(|status| Arc::clone(&status.borrow())).collect(),
@@ -93,6 +93,12 @@ impl Health for Board {
             (snapshot.refused_objects, snapshot.broken_documents) = *source;
         }
         snapshot
+    }
+}
+
+impl Health for Board {
+    fn text(&self) -> String {
+        self.snapshot().text()
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -434,7 +440,7 @@ impl Resident {
         }
         let old = snapshot.clone();
         snapshot.taken = taken;
-        match metrics::write_file(path, &snapshot) {
+        match metrics::write_file(path, &snapshot.text()) {
             Ok(()) => self.written = Some((Instant::now(), old)),
             Err(error) => printer.error(&format!("the metrics file {}: {error}", path.display())),
         }

@@ -13,6 +13,15 @@ pub enum HostError {
         /// Its number, or `another`.
         pid: String,
     },
+    /// An agent holds this host.
+    #[error(
+        "process {pid}, a knotwork agent, holds this host and would undo this: change the policy that it follows, or stop it \
+         first (systemctl stop knotwork-agent)"
+    )]
+    Held {
+        /// Its number, or `another`.
+        pid: String,
+    },
     /// The store cannot be read or written.
     #[error("{}: {what}: {why}", path.display())]
     Store {
@@ -100,6 +109,7 @@ impl HostError {
     pub fn reason(&self) -> &'static str {
         match self {
             HostError::Busy { .. } => "Busy",
+            HostError::Held { .. } => "Held",
             HostError::Store { .. } => "Store",
             HostError::Torn { .. } => "StoreTorn",
             HostError::File { error } => error.reason(),

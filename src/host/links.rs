@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::error::HostError;
-use crate::hostplan::mechanisms;
+use crate::hostplan::{HostPlan, mechanisms};
 use crate::resolved::links::LinkSetters;
 use crate::resolved::network1::Network1;
 use crate::resolved::resolve1::{LinkSettings, Resolve1};
@@ -16,6 +16,9 @@ use crate::split::wish::LinkWish;
 
 /// Releases that keep stale entries need a second try (248 to 250), some a third after `RevertLink`.
 const TRIES: u32 = 5;
+
+/// How long a file-carried link setting may take to arrive in resolved.
+const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -48,6 +51,29 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
         }
     }
     Err(HostError::NotTaken { at: format!("link {}", wish.name), differs, tries: TRIES })
+}
+
+/// All links of a plan; gives the names of those that were told something, as it goes.
+///
+/// # Errors
+/// Of the first that is not as wished in the end; those after it are left alone.
+pub(super) async fn set_all(bus: &Bus, plan: &HostPlan, mut told: impl FnMut(&str)) -> Result<(), HostError> {
+    for step in &plan.links {
+        if !step.over_bus {
+            await_taken(bus, &step.wish, TAKEN_WITHIN).await?;
+        } else if step.restores {
+            set(bus, &step.wish, true).await?;
+        } else {
+            // A restart in this transaction may have lost what did not differ before it.
+            let is = read(bus, &step.wish).await?;
+            if mechanisms::differs(&step.wish, &is).is_empty() {
+                continue;
+            }
+            set(bus, &step.wish, false).await?;
+        }
+        told(&step.wish.name);
+    }
+    Ok(())
 }
 
 /// A link that a file carries: only read until it is so.

@@ -9,6 +9,7 @@ mod error;
 pub mod journal;
 mod links;
 mod probes;
+mod repair;
 mod services;
 pub mod store;
 mod survey;
@@ -17,6 +18,7 @@ mod undo;
 
 pub use error::HostError;
 pub use probes::Probed;
+pub use repair::Repaired;
 pub use store::Store;
 pub use survey::{Survey, Under, Which, under_policies};
 pub use transaction::{Applied, Confirm, DEAD_MAN, Host, HostOptions, Step};

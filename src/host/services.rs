@@ -5,13 +5,16 @@ use std::time::Duration;
 use super::error::HostError;
 use super::journal::now;
 use super::store::{Restarts, Store};
-use crate::hostplan::Effect;
+use crate::hostplan::{Effect, paths};
+use crate::resolved::files::HostFiles;
+use crate::resolved::gather::whose;
 use crate::resolved::network1::Network1;
 use crate::resolved::nm::NetworkManager;
 use crate::resolved::resolve1::Resolve1;
 use crate::resolved::systemd1::Systemd1;
 use crate::resolved::{Bus, BusError, Reason};
-use crate::split::SystemdVersion;
+use crate::split::facts::Content;
+use crate::split::{RoutedDomain, SystemdVersion};
 
 /// The unit of resolved.
 const RESOLVED: &str = "systemd-resolved.service";
@@ -26,10 +29,13 @@ const COMING_UP: Duration = Duration::from_secs(20);
 /// Reload instead of restart from this release on; before, SIGHUP kills it.
 const RELOADS: SystemdVersion = SystemdVersion(256);
 
+/// A reload writes resolved's files anew from this release on, and loses nothing by it (256 and 257 lose extra listeners).
+const REWRITES: SystemdVersion = SystemdVersion(258);
+
 /// Tells one service. Gives what was done, in words.
 pub(super) async fn tell(
     bus: &Bus,
-    store: &Store,
+    (store, files): (&Store, &HostFiles),
     effect: Effect,
     version: SystemdVersion,
 ) -> Result<&'static str, HostError> {
@@ -49,17 +55,66 @@ pub(super) async fn tell(
             Err(gone) if gone.reason == Reason::Gone => Ok("NetworkManager does not run"),
             Err(error) => Err(error.into()),
         },
+        Effect::RewriteResolved => {
+            let text = files.text(paths::RESOLV_CONF).unwrap_or_default();
+            match () {
+                // What was done before in the same change has had it written.
+                () if matches!(whose(&text), Content::Stub | Content::Uplink | Content::Static) => Ok(""),
+                () if version >= REWRITES && reload(bus).await.is_ok() => Ok("resolved wrote its files anew"),
+                () if rewritten(bus, files).await => Ok("resolved wrote its files anew"),
+                () => restart(bus, store).await,
+            }
+        }
         Effect::ReloadResolved if version >= RELOADS => {
             let unit = Systemd1(bus).unit(RESOLVED).await?;
             if unit.active == "active" {
-                Systemd1(bus).reload(RESOLVED).await?;
-                up(bus, "reload").await?;
-                return Ok("resolved read its files");
+                return reload(bus).await.map(|()| "resolved read its files");
             }
             restart(bus, store).await
         }
         Effect::ReloadResolved | Effect::RestartResolved => restart(bus, store).await,
     }
+}
+
+async fn reload(bus: &Bus) -> Result<(), HostError> {
+    Systemd1(bus).reload(RESOLVED).await?;
+    up(bus, "reload").await
+}
+
+/// Adds a domain to a link and takes it away again: resolved then writes its files, whatever is in them. It has no call for
+/// that alone, setting what is set already does nothing, and a restart would leave the host without a resolver for its
+/// time [tried on 252, 257 and 262].
+async fn rewritten(bus: &Bus, files: &HostFiles) -> bool {
+    let resolved = Resolve1(bus);
+    let Ok(manager) = resolved.manager().await else { return false };
+    let Ok(passing) = "~rewrite.knotwork.invalid".parse::<RoutedDomain>() else { return false };
+    let mut links: Vec<u32> =
+        manager.domains.into_iter().flatten().map(|(link, _)| link).filter(|link| *link > 0).collect();
+    links.dedup();
+    for link in links {
+        let Ok(Some(domains)) = resolved.link(link).await.map(|link| link.domains) else { continue };
+        // The first routing domain of a link may turn its automatic default route.
+        if domains.iter().all(RoutedDomain::is_search) {
+            continue;
+        }
+        let with: Vec<RoutedDomain> = domains.iter().chain([&passing]).cloned().collect();
+        // A link that networkd manages is refused.
+        if resolved.links().set_domains(link, &with).await.is_err() {
+            continue;
+        }
+        let back = resolved.links().set_domains(link, &domains).await;
+        let text = files.text(paths::RESOLV_CONF).unwrap_or_default();
+        return back.is_ok() && matches!(whose(&text), Content::Stub | Content::Uplink | Content::Static);
+    }
+    false
+}
+
+/// How long resolved must be left alone yet before it is restarted; zero where it may be at once, or `effect` asks for no
+/// restart.
+pub(super) fn rest(store: &Store, effect: Effect, version: SystemdVersion) -> Result<Duration, HostError> {
+    let restarts = effect == Effect::RestartResolved || (effect == Effect::ReloadResolved && version < RELOADS);
+    let since = now().saturating_sub(store.restarts()?.last);
+    Ok(Duration::from_secs(if restarts { REST.saturating_sub(since) } else { 0 }))
 }
 
 async fn restart(bus: &Bus, store: &Store) -> Result<&'static str, HostError> {

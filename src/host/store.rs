@@ -21,6 +21,19 @@ const VERSION: u32 = 1;
 /// Transactions that are kept for `host status`.
 const KEPT: usize = 10;
 
+/// The lock of the agent that holds a host.
+const AGENT: &str = "agent.lock";
+
+fn open_lock(path: &Path) -> std::io::Result<fs::File> {
+    fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
+/// Who wrote itself into a lock.
+fn holder(path: &Path) -> String {
+    let pid = fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    if pid.is_empty() { "another".into() } else { pid }
+}
+
 /// The directory of a host's memory.
 #[derive(Debug)]
 pub struct Store {
@@ -57,24 +70,42 @@ impl Store {
         let wrong = |what| move |why| HostError::Store { path: dir.to_owned(), what, why };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(wrong("making it"))?;
         let path = dir.join("lock");
-        let mut lock = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(wrong("locking it"))?;
+        let mut lock = open_lock(&path).map_err(wrong("locking it"))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                let pid = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-                return Err(HostError::Busy { pid: if pid.is_empty() { "another".into() } else { pid } });
-            }
+            Err(fs::TryLockError::WouldBlock) => return Err(HostError::Busy { pid: holder(&path) }),
             Err(fs::TryLockError::Error(why)) => return Err(wrong("locking it")(why)),
         }
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(wrong("locking it"))?;
         Ok(Store { dir: dir.to_owned(), _lock: Some(lock) })
+    }
+
+    /// Says that an agent holds this host, for as long as what it gives is kept.
+    ///
+    /// # Errors
+    /// [`HostError::Held`] where another one does, [`HostError::Store`].
+    pub fn hold(dir: &Path) -> Result<fs::File, HostError> {
+        let wrong = |why| HostError::Store { path: dir.to_owned(), what: "holding it", why };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(wrong)?;
+        let path = dir.join(AGENT);
+        let mut file = open_lock(&path).map_err(wrong)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(HostError::Held { pid: holder(&path) }),
+            Err(fs::TryLockError::Error(why)) => return Err(wrong(why)),
+        }
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(wrong)?;
+        Ok(file)
+    }
+
+    /// The process number of the agent that holds this host, where one does.
+    pub fn held_by(&self) -> Option<String> {
+        let path = self.dir.join(AGENT);
+        let file = fs::File::open(&path).ok()?;
+        match file.try_lock_shared() {
+            Err(fs::TryLockError::WouldBlock) => Some(holder(&path)),
+            _ => None,
+        }
     }
 
     /// Opens it for looking only.

@@ -3,7 +3,7 @@
 use super::error::HostError;
 use super::store::Store;
 use super::transaction::HostOptions;
-use crate::hostplan::{self, HostPlan, Record};
+use crate::hostplan::{self, HostPlan, Record, Targets};
 use crate::resolved::files::HostFiles;
 use crate::resolved::gather::{Sources, Unread, gather_over};
 use crate::resolved::{Bus, BusError};
@@ -25,6 +25,8 @@ pub struct Under {
     pub text: String,
     /// What is worth saying of the files.
     pub notes: Vec<String>,
+    /// What each policy says: its `spec` by its name.
+    pub specs: Vec<(String, serde_json::Value)>,
     /// What lint found, each with its place in the files.
     pub findings: Vec<(Finding, String)>,
     /// Policies that contradict an older one, with their places.
@@ -62,6 +64,7 @@ pub fn under_policies(files: &[String], facts: &HostFacts, version: SystemdVersi
         wish,
         text: loaded.text.clone(),
         notes: loaded.notes.clone(),
+        specs: loaded.specs(),
         findings,
         refused,
     })
@@ -78,6 +81,8 @@ pub struct Survey {
     pub wish: Wish,
     /// What must be done.
     pub plan: HostPlan,
+    /// The files that this hangs on.
+    pub targets: Targets,
     /// What lint says; nothing where nothing is wished.
     pub under: Option<Under>,
     /// The policies, to be remembered.
@@ -140,9 +145,10 @@ impl Survey {
             let text = std::mem::take(&mut under.text);
             (under.wish.clone(), Some(under), Some(text))
         };
-        let seen = HostFiles::new(&options.root).see_all(&hostplan::targets(&wish, &facts, &record));
+        let targets = hostplan::targets(&wish, &facts, &record);
+        let seen = HostFiles::new(&options.root).see_all(&targets);
         let plan = hostplan::plan(&wish, &facts, &seen, &record);
-        Ok(Survey { facts, unread: found.unread, wish, plan, under, text })
+        Ok(Survey { facts, unread: found.unread, wish, plan, targets, under, text })
     }
 
     /// Whether it must not be carried out.

@@ -10,7 +10,7 @@ use super::probes::{self, Probed};
 use super::store::Store;
 use super::undo::{Undone, undo};
 use super::{links, services};
-use crate::hostplan::{Effect, HostPlan, Record, Recorded, Seen, SeenFile, Stage, Targets, Want};
+use crate::hostplan::{HostPlan, Record, Recorded, Seen, SeenFile, Stage, Targets, Want};
 use crate::resolved::Bus;
 use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
@@ -20,9 +20,6 @@ use crate::split::wish::{LinkWish, Wish};
 
 /// How long the dead man waits beyond what a transaction may take by itself: probes, restarts with their rest.
 pub const DEAD_MAN: Duration = Duration::from_secs(180);
-
-/// How long a file-carried link setting may take to arrive in resolved.
-const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Between two looks for a confirmation.
 const LOOK: Duration = Duration::from_millis(200);
@@ -108,8 +105,19 @@ impl Host {
     /// # Errors
     /// [`HostError::Busy`], [`HostError::Store`], [`HostError::Torn`].
     pub async fn open(options: &HostOptions) -> Result<(Host, Vec<(Transaction, Undone)>), HostError> {
-        let store = Store::open(&options.state)?;
         let bus = Bus::connect(options.bus.as_deref()).await.ok();
+        Host::open_over(options, bus).await
+    }
+
+    /// The same over a connection that is there already.
+    ///
+    /// # Errors
+    /// As [`Host::open`].
+    pub async fn open_over(
+        options: &HostOptions,
+        bus: Option<Bus>,
+    ) -> Result<(Host, Vec<(Transaction, Undone)>), HostError> {
+        let store = Store::open(&options.state)?;
         let files = HostFiles::new(&options.root);
         let host = Host { files, bus, store, dead_man_root: options.dead_man_root.clone() };
         let mut recovered = Vec::new();
@@ -351,8 +359,8 @@ impl Run<'_, '_> {
                 // The plan refuses what needs a bus where there is none; the rest is read at the next start.
                 continue;
             };
-            let done = services::tell(bus, &self.host.store, effect, self.wish.systemd).await?;
-            if effect != Effect::None {
+            let done = services::tell(bus, (&self.host.store, &self.host.files), effect, self.wish.systemd).await?;
+            if !done.is_empty() {
                 (self.tell)(Step::Service(done));
             }
         }
@@ -361,22 +369,7 @@ impl Run<'_, '_> {
 
     async fn set_links(&mut self) -> Result<(), HostError> {
         let Some(bus) = &self.host.bus else { return Ok(()) };
-        for step in &self.plan.links {
-            if !step.over_bus {
-                links::await_taken(bus, &step.wish, TAKEN_WITHIN).await?;
-            } else if step.restores {
-                links::set(bus, &step.wish, true).await?;
-            } else {
-                // A restart in this transaction may have lost what did not differ before it.
-                let is = links::read(bus, &step.wish).await?;
-                if crate::hostplan::mechanisms::differs(&step.wish, &is).is_empty() {
-                    continue;
-                }
-                links::set(bus, &step.wish, false).await?;
-            }
-            (self.tell)(Step::Link(step.wish.name.clone()));
-        }
-        Ok(())
+        links::set_all(bus, self.plan, |name| (self.tell)(Step::Link(name.to_owned()))).await
     }
 
     /// Probes that pass before anything is changed.

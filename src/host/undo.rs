@@ -43,7 +43,7 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         entry.made.iter().rev().for_each(|dir| files.remove_empty_dir(dir));
     }
     if let Some(bus) = bus {
-        told(bus, store, tx, effects, &mut undone).await;
+        told(bus, (store, files), tx, effects, &mut undone).await;
         for entry in tx.links.iter().rev() {
             link(bus, entry, &mut undone).await;
         }
@@ -61,17 +61,24 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
     undone
 }
 
-async fn told(bus: &Bus, store: &Store, tx: &Transaction, mut effects: Vec<Effect>, undone: &mut Undone) {
+async fn told(
+    bus: &Bus,
+    (store, files): (&Store, &HostFiles),
+    tx: &Transaction,
+    mut effects: Vec<Effect>,
+    undone: &mut Undone,
+) {
     effects.sort_unstable();
     effects.dedup();
-    effects.retain(|effect| *effect != Effect::None);
+    // What somebody wrote into resolved's own file is not brought back by anybody.
+    effects.retain(|effect| !matches!(effect, Effect::None | Effect::RewriteResolved));
     if effects.contains(&Effect::RestartResolved) {
         effects.retain(|effect| *effect != Effect::ReloadResolved);
     }
     // A reload keeps domains that a file of ours added: what goes away wants a restart.
     for effect in effects {
         let effect = if effect == Effect::ReloadResolved && has_domains(tx) { Effect::RestartResolved } else { effect };
-        if let Err(error) = services::tell(bus, store, effect, tx.systemd).await {
+        if let Err(error) = services::tell(bus, (store, files), effect, tx.systemd).await {
             undone.kept.push(("services".to_owned(), error.to_string()));
         }
     }

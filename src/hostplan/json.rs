@@ -27,6 +27,7 @@ impl Effect {
             Effect::ReloadNetworkd => "reloadNetworkd",
             Effect::ReloadNetworkManager => "reloadNetworkManager",
             Effect::ReloadSystemd => "reloadSystemd",
+            Effect::RewriteResolved => "rewriteResolved",
             Effect::ReloadResolved => "reloadResolved",
             Effect::RestartResolved => "restartResolved",
         }

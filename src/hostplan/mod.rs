@@ -215,6 +215,8 @@ pub enum Effect {
     ReloadResolved,
     /// resolved: a reload would keep what was there (a removed `Domains=`, imported servers).
     RestartResolved,
+    /// resolved: it writes its own files anew, by whatever makes it do so.
+    RewriteResolved,
 }
 
 /// One change of a file.
@@ -334,7 +336,7 @@ impl HostPlan {
         all.dedup();
         all.retain(|effect| *effect != Effect::None);
         if all.contains(&Effect::RestartResolved) {
-            all.retain(|effect| *effect != Effect::ReloadResolved);
+            all.retain(|effect| !matches!(effect, Effect::ReloadResolved | Effect::RewriteResolved));
         }
         all
     }

@@ -76,6 +76,7 @@ pub fn plan(wish: &Wish, facts: &HostFacts, seen: &Seen, record: &Record) -> Hos
     cleanup::files(&mut work);
     links(&mut work);
     put_back(&mut work);
+    asleep(&mut work);
     // What is read first is written first; links to our own units after the units.
     work.plan.files.sort_by(|a, b| (a.stage, &a.path).cmp(&(b.stage, &b.path)));
     preflight::check(&mut work);
@@ -151,6 +152,20 @@ fn put_back(work: &mut Work<'_>) {
             let why = format!("{path} was put back by hand, and resolved still holds what it said");
             work.plan.needs.push(super::Need { effect, why });
         }
+    }
+}
+
+/// A resolver that was stopped or has failed answers nobody, and /etc/resolv.conf leads to it.
+fn asleep(work: &mut Work<'_>) {
+    let services = &work.facts.services;
+    let unit = services.resolved.as_ref().filter(|unit| unit.load == "loaded");
+    let state = unit.and_then(|unit| unit.active.as_deref()).filter(|state| matches!(*state, "inactive" | "failed"));
+    if services.resolver_owner.as_deref() == Some("")
+        && !preflight::is_nothing(work.wish)
+        && let Some(state) = state
+    {
+        let why = format!("systemd-resolved does not run (its unit is {state}): it is started");
+        work.plan.needs.push(super::Need { effect: Effect::RestartResolved, why });
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::testkit::*;
 use super::*;
-use crate::split::facts::{Content, HostFacts, Manager, ResolvConf as ResolvConfFacts, ResolvConfMode};
+use crate::split::facts::{Content, HostFacts, Manager, ResolvConf as ResolvConfFacts, ResolvConfMode, UnitState};
 use crate::split::policy::{Cache, HostLine, Link as LinkPolicy, LinkKind, LinkMatch, Policy, StubListener, Writer};
 
 fn name(text: &str) -> crate::model::Name {
@@ -159,7 +159,26 @@ fn resolv_conf_goes_last_but_before_the_restart_where_resolved_imported_it() {
 }
 
 #[test]
-fn any_spelling_of_the_link_will_do_and_trampled_words_ask_for_a_restart() {
+fn a_resolver_that_was_stopped_is_started_and_one_that_is_just_starting_is_left_alone() {
+    let with = |active: &str, owner: &str| {
+        let unit = UnitState { load: "loaded".into(), active: Some(active.into()), file: Some("enabled".into()) };
+        let mut facts = facts(252);
+        (facts.services.resolved, facts.services.resolver_owner) = (Some(unit), Some(owner.into()));
+        planned(&[homelab()], &facts, &debian(), &Record::default()).needs
+    };
+    for active in ["inactive", "failed"] {
+        let needs = with(active, "");
+        assert!(
+            needs.iter().any(|need| need.effect == Effect::RestartResolved && need.why.contains(active)),
+            "{needs:?}"
+        );
+    }
+    assert!(with("activating", "").is_empty());
+    assert!(with("active", "systemd-resolved").is_empty());
+}
+
+#[test]
+fn any_spelling_of_the_link_will_do_and_trampled_words_are_written_anew() {
     let mut seen = debian();
     for target in [
         "/run/systemd/resolve/stub-resolv.conf",
@@ -178,7 +197,11 @@ fn any_spelling_of_the_link_will_do_and_trampled_words_ask_for_a_restart() {
     let bad = HostFacts { resolv_conf: Some(content(Content::Dhclient)), ..facts(260) };
     let plan = planned(&[homelab()], &bad, &seen, &Record::default());
     assert!(plan.needs[0].why.contains("dhclient"), "{:?}", plan.needs);
-    assert_eq!(plan.effects(Stage::Before), [Effect::RestartResolved]);
+    assert_eq!(
+        plan.effects(Stage::Before),
+        [Effect::ReloadResolved, Effect::RewriteResolved],
+        "after what may do it too"
+    );
     // Gone back to where nothing was managed: what somebody changed since stays.
     let (mut seen, _) = foreign("nameserver 10.0.0.1\n");
     let mut record = Record::default();

@@ -361,7 +361,9 @@ fn systemd(work: &mut Work<'_>) {
             Effect::ReloadNetworkd => "systemd-networkd",
             Effect::ReloadNetworkManager => "NetworkManager",
             Effect::ReloadSystemd => "systemd",
-            Effect::None | Effect::ReloadResolved | Effect::RestartResolved => "systemd-resolved",
+            Effect::None | Effect::RewriteResolved | Effect::ReloadResolved | Effect::RestartResolved => {
+                "systemd-resolved"
+            }
         };
         work.refuse(Refuse {
             reason: NO_SYSTEMD,

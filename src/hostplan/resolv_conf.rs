@@ -89,9 +89,8 @@ fn trampled(work: &mut Work<'_>) {
         Content::Unknown | Content::Stub | Content::Uplink | Content::Static => None,
     };
     if let Some(by) = by {
-        let why =
-            format!("{by} wrote into the file that /etc/resolv.conf leads to; resolved writes it anew at its start");
-        work.plan.needs.push(Need { effect: Effect::RestartResolved, why });
+        let why = format!("{by} wrote into the file that /etc/resolv.conf leads to; resolved is made to write it anew");
+        work.plan.needs.push(Need { effect: Effect::RewriteResolved, why });
     } else if work.facts.global.imported == Some(true) {
         let why = "resolved still holds servers that it took from a resolv.conf of somebody else".to_owned();
         work.plan.needs.push(Need { effect: Effect::RestartResolved, why });

@@ -1,9 +1,10 @@
 //! Metrics: what happened, as numbers, for a scrape or for node-exporter's text collector.
 //!
-//! Labels are zones and fixed words only: no text that a user or an error could fill.
+//! Labels of zones are their names and fixed words only: no text that an error could fill.
 
 mod serve;
 mod snapshot;
 
 pub use serve::{Health, serve};
+pub(crate) use snapshot::label;
 pub use snapshot::{Snapshot, ZoneNumbers, write_file};

@@ -10,13 +10,11 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::Snapshot;
-
 /// What the endpoints tell.
 pub trait Health: Send + Sync + 'static {
-    /// The numbers now.
-    fn snapshot(&self) -> Snapshot;
-    /// Zones without a complete view yet; none means ready.
+    /// The numbers now, in Prometheus text format.
+    fn text(&self) -> String;
+    /// What was not looked at as a whole yet (zones, the host); none means ready.
     fn not_ready(&self) -> Vec<String>;
 }
 
@@ -36,7 +34,7 @@ pub async fn serve(
         .route(
             "/metrics",
             get(move || async move {
-                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], numbers.snapshot().text())
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], numbers.text())
             }),
         )
         // Alive is that this answers; DNS trouble is nothing that a restart would mend.

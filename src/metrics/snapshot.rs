@@ -315,7 +315,8 @@ impl Snapshot {
     }
 }
 
-fn label(pairs: &[(&str, &str)]) -> String {
+/// Labels as they stand behind a name.
+pub(crate) fn label(pairs: &[(&str, &str)]) -> String {
     let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let all: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
     format!("{{{}}}", all.join(","))
@@ -325,13 +326,13 @@ fn label(pairs: &[(&str, &str)]) -> String {
 ///
 /// # Errors
 /// Of the file system.
-pub fn write_file(path: &Path, snapshot: &Snapshot) -> std::io::Result<()> {
+pub fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("knotwork");
     // The collector reads *.prom: the half-written file must not be called so.
     let temporary = dir.join(format!(".{name}.{}", std::process::id()));
     let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(snapshot.text().as_bytes())?;
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
     drop(file);
     std::fs::rename(&temporary, path)

@@ -14,6 +14,7 @@ pub mod network1;
 pub mod nm;
 pub mod resolve1;
 pub mod systemd1;
+pub mod watch;
 mod wire;
 mod write;
 

@@ -40,6 +40,14 @@ impl Policies {
         self.broken.is_empty() && self.refusals.is_empty()
     }
 
+    /// What each policy says, as it stands in its file: its `spec` by its name.
+    pub fn specs(&self) -> Vec<(String, Value)> {
+        let spec = |(name, place): (&Arc<str>, &PolicyPlace)| Some((name.to_string(), place.tree.get("spec")?.value()));
+        let mut all: Vec<(String, Value)> = self.places.iter().filter_map(spec).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
     /// `policy.yaml:7:5` of a field (`spec.routes[0]`) of a policy, as deep as the document goes; `None` for one that was
     /// not among the files.
     pub fn place(&self, policy: &str, field: &str) -> Option<String> {

@@ -18,6 +18,9 @@ const WAIT: Duration = Duration::from_secs(900);
 
 /// `host apply`.
 pub(super) async fn apply(options: &HostOptions, args: &ApplyArgs, printer: &mut Printer) -> Result<Exit, String> {
+    if let Some(done) = held(options, args.accepted, printer)? {
+        return Ok(done);
+    }
     let host = open(options, printer).await?;
     let which = if args.accepted { Which::Accepted } else { Which::Files(&args.inputs) };
     let survey = survey(options, which, args.overwrite_edited, printer).await?;
@@ -67,6 +70,7 @@ pub(super) async fn rollback(
     if args.if_unfinished {
         return finished(options, id, printer).await;
     }
+    held(options, false, printer)?;
     let host = open(options, printer).await?;
     let all = host.store.transactions().map_err(|error| error.to_string())?;
     let last = all.iter().rev().find(|one| one.state == State::Committed);
@@ -109,6 +113,7 @@ async fn finished(options: &HostOptions, id: &str, printer: &mut Printer) -> Res
 }
 
 async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Printer) -> Result<Exit, String> {
+    held(options, false, printer)?;
     let host = open(options, printer).await?;
     let mut survey = survey(options, Which::Nothing, args.overwrite_edited, printer).await?;
     let left = survey.plan.leave_edited();
@@ -122,6 +127,18 @@ async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Pri
     }
     let applied = carry_out(&host, &survey, (Confirm::No, DEAD_MAN), text, printer).await?;
     Ok(ended(args.output, &survey, Some(&applied), &left, printer))
+}
+
+/// Refuses what an agent would undo at once. What the unit of the boot asks for, it does by itself.
+fn held(options: &HostOptions, accepted: bool, printer: &mut Printer) -> Result<Option<Exit>, String> {
+    match Store::look(&options.state).held_by() {
+        Some(pid) if accepted => {
+            printer.line(&format!("process {pid}, a knotwork agent, holds this host already"));
+            Ok(Some(Exit::Done))
+        }
+        Some(pid) => Err(HostError::Held { pid }.to_string()),
+        None => Ok(None),
+    }
 }
 
 /// Locks the host, and says what was found half done.

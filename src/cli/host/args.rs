@@ -113,7 +113,7 @@ pub struct RollbackArgs {
 }
 
 /// `90`, `90s`, `2m`.
-fn time(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn time(text: &str) -> Result<std::time::Duration, String> {
     let (number, unit) = match text.strip_suffix('m') {
         Some(minutes) => (minutes, 60),
         None => (text.strip_suffix('s').unwrap_or(text), 1),

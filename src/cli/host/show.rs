@@ -34,11 +34,13 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
     let told = |error: crate::host::HostError| error.to_string();
     let (accepted, all) = (store.accepted().map_err(told)?, store.transactions().map_err(told)?);
     let record = store.record().map_err(told)?;
+    let agent = store.held_by();
     let unfinished = all.iter().any(|tx| !tx.state.is_over());
     match args.output {
         Form::Json => {
             let value = json!({
                 "accepted": accepted,
+                "agent": agent,
                 "files": record.files.keys().collect::<Vec<_>>(),
                 "links": record.links.keys().collect::<Vec<_>>(),
                 "snapshot": record.snapshot.keys().collect::<Vec<_>>(),
@@ -50,6 +52,9 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
             match &accepted {
                 None => printer.line("no policy counts on this host"),
                 Some(_) => printer.line(&format!("policies: {}", store.accepted_file().display())),
+            }
+            if let Some(pid) = &agent {
+                printer.line(&format!("process {pid}, a knotwork agent, holds this host"));
             }
             record.files.keys().for_each(|path| printer.line(&format!("  ours: {path}")));
             record.links.keys().for_each(|link| printer.line(&format!("  ours: link {link}")));

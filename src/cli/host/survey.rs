@@ -96,6 +96,7 @@ fn words_of(effect: &str) -> &str {
         "reloadNetworkManager" => "NetworkManager reads its files",
         "reloadSystemd" => "systemd reads its units",
         "reloadResolved" => "resolved reads its files (before systemd 256: is restarted)",
+        "rewriteResolved" => "resolved writes its files anew",
         "restartResolved" => "resolved is restarted",
         other => other,
     }

@@ -30,6 +30,11 @@ pub(super) fn gather(work: &mut Work, facts: &mut HostFacts, manager: Option<&Ma
     facts.resolv_conf = Some(found);
 }
 
+/// Whose words a resolv.conf holds.
+pub fn whose(text: &str) -> Content {
+    content(text, &parse(text).0)
+}
+
 /// Servers and search list as the C library reads them: keywords begin their line, and of several `search` and `domain`
 /// lines the last counts.
 fn parse(text: &str) -> (Vec<IpAddr>, Vec<RoutedDomain>) {
