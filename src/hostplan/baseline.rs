@@ -3,7 +3,7 @@
 //! What resolved holds now is partly our own doing. Taken for the host's own, a domain of a route that is gone would stay on
 //! its link for ever, and servers that we set would count as servers that were there.
 
-use super::{HostPlan, Record, RecordedGlobal, RecordedLink};
+use super::{HostPlan, Record, RecordedGlobal, RecordedLink, mechanisms};
 use crate::split::facts::{DefaultRoute, Global, Link, Modes};
 use crate::split::policy;
 use crate::split::wish::{GlobalWish, LinkWish, Wish};
@@ -24,7 +24,8 @@ impl Record {
         for step in plan.links.iter().filter(|step| !step.restores) {
             let Some(now) = facts.link(&step.wish.name) else { continue };
             let known = self.links.remove(&now.name).filter(|known| known.is_still(now));
-            let before = known.map_or_else(|| now.clone(), |known| known.before);
+            let mut before = known.map_or_else(|| now.clone(), |known| known.before);
+            before.ifindex = now.ifindex;
             let (left, over_bus) = (step.wish.clone(), step.over_bus);
             links.insert(now.name.clone(), RecordedLink { before, left, over_bus });
         }
@@ -37,9 +38,10 @@ impl Record {
 }
 
 impl RecordedLink {
-    /// Whether this is the same link: one that was made anew has lost what was set over D-Bus.
+    /// Whether our settings are on the link: one that was made anew has lost what was set over D-Bus, unless something of
+    /// ours has set it again.
     pub fn is_still(&self, now: &Link) -> bool {
-        !self.over_bus || self.before.ifindex == now.ifindex
+        !self.over_bus || self.before.ifindex == now.ifindex || mechanisms::differs(&self.left, now).is_empty()
     }
 }
 

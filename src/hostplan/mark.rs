@@ -32,14 +32,19 @@ pub fn policies(origins: &[Origin]) -> String {
     }
 }
 
+/// The first line of a script, before the mark: the kernel looks for it there.
+pub const SCRIPT: &str = "#!/bin/sh\n";
+
 /// A file of ours: the mark and everything after it.
 pub fn stamp(origins: &[Origin], body: &str) -> Vec<u8> {
+    let (first, body) = body.strip_prefix(SCRIPT).map_or(("", body), |body| (SCRIPT, body));
     let sum = hash(body.as_bytes());
-    format!("{BEGINS}, {}. Changes here are lost; {HASH}{sum}\n{body}", policies(origins)).into_bytes()
+    format!("{first}{BEGINS}, {}. Changes here are lost; {HASH}{sum}\n{body}", policies(origins)).into_bytes()
 }
 
 /// What the first line says of a file, and whether it is still true.
 pub fn whose(content: &[u8]) -> Whose {
+    let content = content.strip_prefix(SCRIPT.as_bytes()).unwrap_or(content);
     let end = content.iter().position(|byte| *byte == b'\n');
     let (first, rest) = content.split_at(end.map_or(content.len(), |at| at + 1));
     if !first.starts_with(BEGINS.as_bytes()) {
@@ -71,5 +76,10 @@ mod tests {
         assert_eq!(whose(b"# Managed by knotwork"), Whose::Edited);
         assert_eq!(whose(b"[Resolve]\n"), Whose::Foreign);
         assert_eq!(whose(b""), Whose::Foreign);
+        let script = stamp(&["homelab".into()], "#!/bin/sh\nexit 0\n");
+        assert!(script.starts_with(b"#!/bin/sh\n# Managed by knotwork, policy homelab."));
+        assert_eq!(whose(&script), Whose::Ours);
+        assert_eq!(whose(&[&script[..], b"\n"].concat()), Whose::Edited);
+        assert_eq!(whose(b"#!/bin/sh\nexit 0\n"), Whose::Foreign);
     }
 }

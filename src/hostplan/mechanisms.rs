@@ -47,7 +47,7 @@ pub fn choose<'a>(wish: &'a Wish, facts: &HostFacts, own: &HostFacts, seen: &See
                         (Mechanism::NetworkManager, "NetworkManager sets this link's DNS from its profile".to_owned())
                     }
                 },
-                Manager::Ifupdown => ifupdown(link_wish, seen),
+                Manager::Ifupdown => ifupdown(link_wish, facts, seen),
                 Manager::Ifupdown2 => bus("ifupdown2 has no settings for DNS"),
                 Manager::None => bus("nothing on this host configures the link's DNS"),
                 Manager::Unknown => bus("who configures the link could not be found out"),
@@ -136,34 +136,57 @@ fn network_manager(wish: &Wish, own: &LinkWish, facts: &HostFacts) -> Result<(Me
     })
 }
 
-fn ifupdown(own: &LinkWish, seen: &Seen) -> (Mechanism, String) {
+/// The file in which a link's stanza stands, by what was found of it.
+pub fn stanza_file<'a>(facts: &'a HostFacts, link: &str) -> &'a str {
+    let link = facts.link(link).filter(|link| link.managed_by == Manager::Ifupdown);
+    link.and_then(|link| link.network_file.as_deref()).unwrap_or(paths::INTERFACES)
+}
+
+fn ifupdown(own: &LinkWish, facts: &HostFacts, seen: &Seen) -> (Mechanism, String) {
+    let by_hook = |why: &str| {
+        let text = format!("{why}: set over D-Bus, and again at each ifup and boot");
+        (Mechanism::Bus, text)
+    };
     if own.servers.as_ref().is_none_or(Vec::is_empty) {
-        return bus("ifupdown's hook hands on domains only together with servers, and none are wished");
+        return by_hook("ifupdown's hook hands on domains only together with servers, and none are wished");
+    }
+    let Modes { dnssec, dns_over_tls, mdns, llmnr } = own.modes;
+    let differs = mdns.is_some_and(|mode| mode != Multicast::Off) || llmnr.is_some_and(|mode| mode != Multicast::On);
+    if dnssec.is_some() || dns_over_tls.is_some() || differs {
+        return by_hook("ifupdown's hook sets LLMNR on, multicast DNS off and no other modes, and others are wished");
     }
     match seen.files.get(paths::IFUPDOWN_HOOK).filter(|hook| hook.kind == FileKind::File).map(|hook| &hook.content) {
-        None | Some(None) => return bus("ifupdown has the link, but its hook for resolved is not there"),
+        None | Some(None) => return by_hook("ifupdown has the link, but its hook for resolved is not there"),
         // 0.8.41 of Debian 12 writes `"DNS"="…"`, which sh takes for a command, and then reverts the link.
         Some(Some(hook)) if contains(hook, b"\"$DNS\"=\"$NEW_DNS\"") => {
-            return bus("ifupdown has the link, but its hook for resolved cannot read back what it writes");
+            return by_hook("ifupdown has the link, but its hook for resolved cannot read back what it writes");
         }
         Some(Some(_)) => {}
     }
-    let interfaces = seen.files.get(paths::INTERFACES).and_then(|file| file.content.as_deref()).unwrap_or_default();
+    let path = stanza_file(facts, &own.name);
+    let interfaces = seen.files.get(path).and_then(|file| file.content.as_deref()).unwrap_or_default();
+    if let Some(by) = generator(path, interfaces) {
+        return by_hook(&format!("ifupdown has the link, and {by} makes {path}, where its stanza stands"));
+    }
     match interfaces::stanza(interfaces, &own.name) {
         Ok(Some(interfaces::Stanza { dns_line: Some(line), .. })) => {
-            bus(&format!("the stanza of the link has dns- lines of its own ({} line {line})", paths::INTERFACES))
+            by_hook(&format!("the stanza of the link has dns- lines of its own ({path} line {line})"))
         }
         Ok(Some(_)) => (
             Mechanism::Ifupdown,
-            format!(
-                "ifupdown has the link; dns- lines in {} last, and D-Bus serves until the next ifup",
-                paths::INTERFACES
-            ),
+            format!("ifupdown has the link; dns- lines in {path} last, and D-Bus serves until the next ifup"),
         ),
-        Ok(None) => bus(&format!("ifupdown has the link, but no stanza in {} itself", paths::INTERFACES)),
+        Ok(None) => by_hook(&format!("ifupdown has the link, but no stanza in {path}")),
         // The file is refused where it is to be changed.
-        Err(_) => (Mechanism::Ifupdown, format!("ifupdown has the link; dns- lines in {} last", paths::INTERFACES)),
+        Err(_) => (Mechanism::Ifupdown, format!("ifupdown has the link; dns- lines in {path} last")),
     }
+}
+
+/// Who makes a file of interfaces(5) anew, by its name or the comment that it begins with.
+fn generator(path: &str, text: &[u8]) -> Option<&'static str> {
+    let comments = text.split(|byte| *byte == b'\n').take_while(|line| line.is_empty() || line.starts_with(b"#"));
+    let is_said = comments.into_iter().any(|line| contains(line, b"cloud-init") || contains(line, b"/etc/cloud/"));
+    (is_said || paths::split(path).1.contains("cloud-init")).then_some("cloud-init")
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -181,7 +204,27 @@ pub fn stanza_lines(own: &LinkWish) -> Vec<String> {
         lines.push(format!("dns-search {}", join(own.domains.iter().map(ToString::to_string).collect())));
     }
     lines.push(format!("dns-default-route {}", if own.default_route { "yes" } else { "no" }));
+    // The hook acts only where its memory changes, which knows a link by its name: a link made anew would get nothing. And
+    // it adds what DHCP clients left there.
+    lines.push(
+        "up rm -f \"/run/network/ifupdown-$ADDRFAM-$IFACE\" \"/run/network/isc-dhcp-v4-$IFACE\" \
+         \"/run/network/isc-dhcp-v6-$IFACE\""
+            .to_owned(),
+    );
     lines
+}
+
+/// What the hook remembers of such lines, for one family of addresses.
+pub fn stanza_memory(own: &LinkWish, six: bool) -> String {
+    let (join, six) = (|words: Vec<String>| words.join(" "), if six { "6" } else { "" });
+    let servers = join(own.servers.iter().flatten().map(ToString::to_string).collect());
+    let mut text = format!("DNS{six}=\"{servers}\"\n");
+    if !own.domains.is_empty() {
+        let domains = join(own.domains.iter().map(ToString::to_string).collect());
+        text.push_str(&format!("DOMAINS{six}=\"{domains}\"\n"));
+    }
+    text.push_str(&format!("DEFAULT_ROUTE=\"{}\"\n", if own.default_route { "yes" } else { "no" }));
+    text
 }
 
 /// What of a link is not as wished, in words. What could not be read is taken to differ.

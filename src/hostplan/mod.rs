@@ -5,7 +5,9 @@
 
 mod baseline;
 mod cleanup;
+mod dhcp;
 pub mod diff;
+pub mod hooks;
 mod json;
 pub mod mark;
 pub mod mechanisms;
@@ -125,6 +127,9 @@ pub struct Record {
 impl Record {
     /// Remembers that one file was changed; [`Record::settle`] does so for a whole plan.
     pub fn learn(&mut self, step: &FileStep) {
+        if step.path.starts_with(paths::VOLATILE) {
+            return;
+        }
         let before =
             self.files.remove(&step.path).map_or_else(|| before_us(&step.path, &step.from), |known| known.before);
         if !step.to.is_there(&before) {

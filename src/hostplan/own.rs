@@ -3,14 +3,16 @@
 use super::plan::{Wanted, Work};
 use super::preflight::{self, Refuse};
 use super::render::{self, Rendered};
-use super::{Effect, Mechanism, SeenFile, Stage, Want, mark, mechanisms, paths};
+use super::{Effect, Mechanism, SeenFile, Stage, Want, hooks, mark, mechanisms, paths};
 use crate::split::SystemdVersion;
-use crate::split::facts::{FileKind, HostFacts};
+use crate::split::facts::{FileKind, HostFacts, Manager};
 use crate::split::policy::{Origin, Writer};
 use crate::split::wish::LinkWish;
 
 /// The mode of our files: everybody may read how names are resolved.
 const MODE: u32 = 0o644;
+/// Of those that are run.
+const SCRIPT: u32 = 0o755;
 
 /// The files of ours that the wish asks for.
 pub(super) fn files(work: &mut Work<'_>) {
@@ -38,8 +40,8 @@ pub(super) fn files(work: &mut Work<'_>) {
     }
     networkd(work);
     if wish.protect.get(&Writer::Dhclient) == Some(&true) {
-        let why = "keeps dhclient from writing into resolved's file".to_owned();
-        put(work, paths::DHCLIENT_HOOK, Ok(render::dhclient_hook()), why, wish.setters_of(&["protect.dhclient"]));
+        let why = format!("keeps dhclient from writing into resolved's file{}", hooks::held(wish));
+        put(work, paths::DHCLIENT_HOOK, Ok(hooks::dhclient(wish)), why, wish.setters_of(&["protect.dhclient"]));
     }
     if wish.protect.get(&Writer::NetworkManager) == Some(&true) {
         let hands_off = mechanisms::hands_off(wish, &work.base);
@@ -51,6 +53,7 @@ pub(super) fn files(work: &mut Work<'_>) {
         put(work, paths::NETWORK_MANAGER, Ok(render::network_manager(hands_off)), why.to_owned(), origins);
     }
     boot_unit(work);
+    if_up(work);
 }
 
 fn list<T: ToString>(all: &[T]) -> String {
@@ -124,8 +127,47 @@ fn boot_unit(work: &mut Work<'_>) {
     );
 }
 
-/// One file of ours, where nothing of somebody else lies.
+/// ifupdown's hook for links that are set over D-Bus: `ifdown` takes that off them, and a link made anew has nothing.
+fn if_up(work: &mut Work<'_>) {
+    let is_ours = |name: &str| {
+        let manager = work.facts.link(name).map(|link| link.managed_by);
+        matches!(manager, Some(Manager::Ifupdown | Manager::Ifupdown2))
+    };
+    let links = work.choices.iter().filter(|choice| choice.mechanism == Mechanism::Bus && is_ours(&choice.wish.name));
+    let links: Vec<&LinkWish> = links.map(|choice| choice.wish).collect();
+    if links.is_empty() || work.facts.services.systemd == Some(false) {
+        return;
+    }
+    let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+    let mut origins: Vec<Origin> = Vec::new();
+    for origin in links.iter().flat_map(|link| &link.policies) {
+        if !origins.contains(origin) {
+            origins.push(origin.clone());
+        }
+    }
+    let second = names.iter().any(|name| {
+        let link = work.facts.link(name);
+        link.is_some_and(|link| link.managed_by == Manager::Ifupdown2)
+    });
+    if second {
+        work.note(format!(
+            "ifupdown2 runs {} only with addon_scripts_support=1 in /etc/network/ifupdown2/ifupdown2.conf; without, a link \
+             that it makes anew is set again at boot or by the next `knotwork host apply`",
+            paths::IF_UP
+        ));
+    }
+    let why = format!("{} set again at each ifup", if names.len() == 1 { "a link is" } else { "links are" });
+    let why = format!("{why}: {}", names.join(", "));
+    let text = hooks::if_up(&names);
+    put_as(work, paths::IF_UP, (Ok(text), SCRIPT), why, origins);
+}
+
 fn put(work: &mut Work<'_>, path: &str, text: Rendered, why: String, policies: Vec<Origin>) {
+    put_as(work, path, (text, MODE), why, policies);
+}
+
+/// One file of ours, where nothing of somebody else lies.
+fn put_as(work: &mut Work<'_>, path: &str, (text, mode): (Rendered, u32), why: String, policies: Vec<Origin>) {
     work.settled.insert(path.to_owned());
     let body = match text {
         Ok(body) => body,
@@ -148,7 +190,7 @@ fn put(work: &mut Work<'_>, path: &str, text: Rendered, why: String, policies: V
         (FileKind::File, None) | (FileKind::Unknown, _) => return preflight::unreadable(work, path),
         _ => return not_ours(work, path),
     }
-    let to = Want::File { content: mark::stamp(&policies, &body), mode: MODE };
+    let to = Want::File { content: mark::stamp(&policies, &body), mode };
     let effect = effect(path, &from, &to, work.facts, work.wish.systemd);
     work.step(from, Wanted { path, to, stage: Stage::Before, effect, why, policies });
 }

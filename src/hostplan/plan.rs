@@ -6,23 +6,26 @@ use super::mechanisms::{self, Choice};
 use super::preflight::{self, Refuse};
 use super::{
     Chosen, Effect, FileStep, HostPlan, LinkStep, Mechanism, Record, Seen, SeenFile, Stage, Targets, Want, cleanup,
-    mark, own, paths, resolv_conf, shared, without_us,
+    dhcp, mark, own, paths, resolv_conf, shared, without_us,
 };
 use crate::split::HostFacts;
-use crate::split::facts::FileKind;
+use crate::split::facts::{FileKind, Manager};
 use crate::split::policy::Origin;
 use crate::split::wish::Wish;
 
 /// The files and directories that [`plan`] must see.
 pub fn targets(wish: &Wish, facts: &HostFacts, record: &Record) -> Targets {
     let mut paths: Vec<String> = paths::OWN.iter().chain(paths::SHARED).map(|path| (*path).to_owned()).collect();
-    paths.extend([paths::RESOLV_CONF.to_owned(), paths::IFUPDOWN_HOOK.to_owned()]);
+    paths.extend([paths::RESOLV_CONF, paths::IFUPDOWN_HOOK, paths::DHCLIENT_EXIT, paths::DHCPCD].map(str::to_owned));
     paths.extend(wish.delegates.iter().map(|delegate| paths::delegate(&delegate.id)));
     let mut dirs = vec![paths::DELEGATES.to_owned(), paths::RESOLVED_CONF_D.to_owned()];
     for file in facts.links.iter().flatten().filter_map(|link| link.network_file.as_deref()) {
         paths.extend(paths::network(file));
         dirs.extend(paths::network_dir(file));
     }
+    let ifupdown = facts.links.iter().flatten().filter(|link| link.managed_by == Manager::Ifupdown);
+    paths.extend(ifupdown.filter_map(|link| link.network_file.clone()));
+    paths.extend(record.links.keys().flat_map(|link| paths::ifupdown_memory(link)));
     for path in record.files.keys() {
         paths.push(path.clone());
         if path.starts_with(paths::NETWORK) {
@@ -72,6 +75,7 @@ pub fn plan(wish: &Wish, facts: &HostFacts, seen: &Seen, record: &Record) -> Hos
     work.say_mechanisms();
     own::files(&mut work);
     shared::files(&mut work);
+    dhcp::say(&mut work);
     resolv_conf::file(&mut work);
     cleanup::files(&mut work);
     links(&mut work);

@@ -233,16 +233,6 @@ pub fn network(wish: &LinkWish, version: SystemdVersion) -> Rendered {
     lines.done()
 }
 
-/// The enter hook of dhclient-script, which sources it (sh): its own writes through the link and tramples resolved's file.
-pub fn dhclient_hook() -> String {
-    "# Sourced by dhclient-script. Its make_resolv_conf would write through the link /etc/resolv.conf\n\
-     # into the file of systemd-resolved.\n\
-     make_resolv_conf() {\n\
-     \x20   :\n\
-     }\n"
-    .to_owned()
-}
-
 /// A drop-in of NetworkManager.conf: off resolv.conf, and where `hands_off` off the links in resolved too.
 pub fn network_manager(hands_off: bool) -> String {
     match hands_off {
@@ -259,6 +249,7 @@ pub fn boot_unit() -> String {
          ConditionFileIsExecutable={program}\n\
          Wants=systemd-resolved.service\n\
          After=dbus.service systemd-resolved.service network.target\n\
+         StartLimitIntervalSec=0\n\
          \n\
          [Service]\n\
          Type=oneshot\n\

@@ -1,10 +1,11 @@
-//! Files of others in which a part is ours: /etc/hosts, nsswitch.conf, interfaces, dhcpcd.conf.
+//! Files of others in which a part is ours: /etc/hosts, nsswitch.conf, interfaces, dhcpcd.enter-hook.
 
+use super::mechanisms::Choice;
 use super::merge::{Trouble, block, dhcpcd, hosts, interfaces, nsswitch};
 use super::plan::{Wanted, Work};
 use super::preflight::{self, Refuse};
-use super::{Effect, Mechanism, SeenFile, Stage, Want, mechanisms, own, paths};
-use crate::split::facts::FileKind;
+use super::{Effect, Mechanism, SeenFile, Stage, Want, hooks, mechanisms, own, paths};
+use crate::split::facts::{FileKind, Manager};
 use crate::split::policy::{HostLine, Origin, Writer};
 
 /// What becomes of a file: its bytes, or `None` where it stays away.
@@ -14,13 +15,13 @@ type Merged = Result<Option<Vec<u8>>, Trouble>;
 pub(super) fn files(work: &mut Work<'_>) {
     hosts_file(work);
     nsswitch_file(work);
-    interfaces_file(work);
+    interfaces_files(work);
     dhcpcd_file(work);
 }
 
 /// A file without our blocks; `None` where it has none or cannot be understood.
 pub(super) fn without_us(path: &str, content: &[u8]) -> Option<Vec<u8>> {
-    if !paths::SHARED.contains(&path) || path == paths::NSSWITCH {
+    if path == paths::NSSWITCH {
         return None;
     }
     let found = block::find(content).ok().filter(|found| !found.is_empty())?;
@@ -50,20 +51,46 @@ fn hosts_file(work: &mut Work<'_>) {
 }
 
 fn dhcpcd_file(work: &mut Work<'_>) {
-    let off = work.wish.protect.get(&Writer::Dhcpcd) == Some(&true);
+    let is_there = [paths::DHCPCD, paths::DHCPCD_HOOK].iter().any(|path| {
+        let kind = work.seen.files.get(*path).map_or(FileKind::Absent, |seen| seen.kind);
+        kind != FileKind::Absent
+    });
+    let on = work.wish.protect.get(&Writer::Dhcpcd) == Some(&true) && is_there;
     let origins = work.wish.setters_of(&["protect.dhcpcd"]);
-    let merge = |text: Option<&[u8]>| text.map(|text| dhcpcd::merge(text, off, &origins)).transpose();
-    let why = if off { "keeps dhcpcd from writing resolv.conf and link settings" } else { "dhcpcd is free again" };
-    if change(work, paths::DHCPCD, Stage::Before, why, origins.clone(), merge) {
-        work.note("a dhcpcd that runs reads its settings when it is started anew".to_owned());
-    }
+    let lines = if on { hooks::dhcpcd(work.wish) } else { Vec::new() };
+    let merge = |text: Option<&[u8]>| match (text, on) {
+        (None, false) => Ok(None),
+        (text, _) => dhcpcd::merge(text.unwrap_or_default(), &lines, &origins).map(Some),
+    };
+    let why = match on {
+        true => format!("keeps dhcpcd from writing resolv.conf{}", hooks::held(work.wish)),
+        false => "dhcpcd is free again".to_owned(),
+    };
+    change(work, paths::DHCPCD_HOOK, Stage::Before, &why, origins.clone(), merge);
 }
 
-fn interfaces_file(work: &mut Work<'_>) {
+/// The stanzas of links, wherever they stand, and files where one of ours stood before.
+fn interfaces_files(work: &mut Work<'_>) {
+    let mut all = vec![paths::INTERFACES.to_owned()];
+    let links = work.facts.links.iter().flatten().filter(|link| link.managed_by == Manager::Ifupdown);
+    all.extend(links.filter_map(|link| link.network_file.clone()));
+    let others =
+        work.record.files.keys().filter(|path| !paths::is_own(path) && !paths::SHARED.contains(&path.as_str()));
+    all.extend(others.cloned());
+    all.sort_unstable();
+    all.dedup();
+    all.iter().for_each(|path| interfaces_file(work, path));
+    forgotten(work);
+}
+
+fn interfaces_file(work: &mut Work<'_>, path: &str) {
+    let here = |choice: &&Choice<'_>| {
+        choice.mechanism == Mechanism::Ifupdown && mechanisms::stanza_file(work.facts, &choice.wish.name) == path
+    };
     let wanted: Vec<interfaces::Lines> = work
         .choices
         .iter()
-        .filter(|choice| choice.mechanism == Mechanism::Ifupdown)
+        .filter(here)
         .map(|choice| interfaces::Lines {
             link: choice.wish.name.clone(),
             lines: mechanisms::stanza_lines(choice.wish),
@@ -82,7 +109,30 @@ fn interfaces_file(work: &mut Work<'_>) {
         true => "no link is set here any more".to_owned(),
         false => format!("DNS of {} from the next ifup on", links.join(", ")),
     };
-    change(work, paths::INTERFACES, Stage::Before, &why, origins, merge);
+    change(work, path, Stage::Before, &why, origins, merge);
+}
+
+/// What Debian's hook of ifupdown remembers of lines that are gone would count until the next ifup.
+fn forgotten(work: &mut Work<'_>) {
+    let gone: Vec<_> = work
+        .record
+        .links
+        .iter()
+        .filter(|(name, _)| {
+            let mut now = work.choices.iter();
+            !now.any(|choice| choice.mechanism == Mechanism::Ifupdown && choice.wish.name == **name)
+        })
+        .flat_map(|(name, known)| {
+            let memory = |six| mechanisms::stanza_memory(&known.left, six).into_bytes();
+            paths::ifupdown_memory(name).into_iter().zip([memory(false), memory(true)])
+        })
+        .collect();
+    for (path, ours) in gone {
+        let Some(from) = work.seen(&path).filter(|from| from.content.as_ref() == Some(&ours)) else { continue };
+        let why = "ifupdown's memory of lines that are gone".to_owned();
+        let (to, stage, effect) = (Want::Absent, Stage::Before, Effect::None);
+        work.step(from, Wanted { path: &path, to, stage, effect, why, policies: Vec::new() });
+    }
 }
 
 fn nsswitch_file(work: &mut Work<'_>) {
@@ -145,7 +195,7 @@ fn nsswitch_back(work: &mut Work<'_>) {
 /// Merges one file; whether that makes a step.
 fn change(
     work: &mut Work<'_>,
-    path: &'static str,
+    path: &str,
     stage: Stage,
     why: &str,
     policies: Vec<Origin>,

@@ -72,7 +72,7 @@ prop_compose! {
         nsswitch in select(&[None, Some("hosts: files dns"), Some("passwd: files\n"),
             Some("hosts: files resolve [!UNAVAIL=return] dns # x\n")][..]),
         interfaces in select(&[None, Some("iface eth0 inet dhcp"), Some("auto eth1\niface eth1 inet static\n  up true\n")][..]),
-        dhcpcd in select(&[None, Some(""), Some("duid\ninterface eth0\n"), Some("nohook resolv.conf")][..]),
+        dhcpcd in select(&[None, Some(""), Some("#!/bin/sh\nif_up=true\n"), Some("#!/bin/sh"), Some("exit 0")][..]),
         mode in select(&[0o644u32, 0o600][..]),
     ) -> (HostFacts, Seen) {
         let mut facts = facts(version);
@@ -95,7 +95,8 @@ prop_compose! {
         put(paths::HOSTS, hosts.map(|text| SeenFile { mode, ..file(text) }));
         put(paths::NSSWITCH, nsswitch.map(file));
         put(paths::INTERFACES, interfaces.map(file));
-        put(paths::DHCPCD, dhcpcd.map(file));
+        put(paths::DHCPCD_HOOK, dhcpcd.map(file));
+        put(paths::DHCPCD, Some(file("duid\n")));
         put(paths::IFUPDOWN_HOOK, Some(file("#!/bin/sh\n")));
         (facts, seen)
     }

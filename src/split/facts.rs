@@ -209,7 +209,7 @@ pub struct Link {
     /// Who configures it.
     #[serde(default)]
     pub managed_by: Manager,
-    /// The path of the `.network` file that networkd chose for it.
+    /// The file that configures it: the `.network` file that networkd chose, or that of interfaces(5) with its stanza.
     #[serde(default)]
     pub network_file: Option<String>,
     /// Its addresses.

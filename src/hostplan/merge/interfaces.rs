@@ -24,6 +24,8 @@ pub struct Stanza {
     pub indent: String,
     /// The first line with a `dns-` option of somebody else in any stanza of this link, counted from 1.
     pub dns_line: Option<usize>,
+    /// Whether a DHCP client configures it, in any stanza.
+    pub dhcp: bool,
 }
 
 /// A line with those that a backslash at its end adds to it.
@@ -80,8 +82,11 @@ pub fn stanza(text: &[u8], link: &str) -> Result<Option<Stanza>, Trouble> {
                 && parts.next() == Some(link.as_bytes())
                 && matches!(parts.next(), Some(b"inet" | b"inet6"));
             if inside && first.is_none() {
-                first = Some(Stanza { after: line.end, indent: "    ".to_owned(), dns_line: None });
+                first = Some(Stanza { after: line.end, indent: "    ".to_owned(), dns_line: None, dhcp: false });
                 indent_open = true;
+            }
+            if let Some(stanza) = first.as_mut().filter(|_| inside) {
+                stanza.dhcp |= parts.next() == Some(b"dhcp");
             }
         } else if inside && let Some(stanza) = first.as_mut() {
             if word.starts_with(b"dns-") && stanza.dns_line.is_none() {

@@ -194,7 +194,8 @@ fn a_stanza_gets_its_lines_right_after_its_first() {
 #[test]
 fn a_stanza_over_two_lines_and_lines_of_others_are_seen() {
     let stanza = interfaces::stanza(INTERFACES.as_bytes(), "eth1").unwrap().unwrap();
-    assert_eq!((stanza.indent.as_str(), stanza.dns_line), ("  ", Some(15)));
+    assert_eq!((stanza.indent.as_str(), stanza.dns_line, stanza.dhcp), ("  ", Some(15), false));
+    assert!(interfaces::stanza(INTERFACES.as_bytes(), "eth0").unwrap().unwrap().dhcp);
     assert!(INTERFACES[stanza.after..].starts_with("  address"));
     assert_eq!(interfaces::stanza(INTERFACES.as_bytes(), "eth2").unwrap(), None);
     assert_eq!(interfaces::stanza(INTERFACES.as_bytes(), "lo").unwrap().unwrap().dns_line, None);
@@ -203,18 +204,18 @@ fn a_stanza_over_two_lines_and_lines_of_others_are_seen() {
 }
 
 #[test]
-fn dhcpcd_is_told_before_the_first_interface() {
-    let old = b"duid\ninterface eth0\nnohook resolv.conf\n";
-    let new = dhcpcd::merge(old, true, &origins()).unwrap();
-    assert!(str(&new).starts_with("# BEGIN") && str(&new).contains("\nnohook resolv.conf\n# END knotwork\nduid\n"));
-    assert_eq!(dhcpcd::merge(&new, true, &origins()).unwrap(), new);
-    assert_eq!(dhcpcd::merge(&new, false, &[]).unwrap(), old);
-    // Moved below an interface it would be of that one alone.
-    let end = str(&new).find("duid").unwrap();
-    let moved = [old, &new[..end]].concat();
-    assert_eq!(dhcpcd::merge(&moved, true, &origins()).unwrap(), new);
-    let already = b"nohook lookup-hostname, resolv.conf\n";
-    assert_eq!(dhcpcd::merge(already, true, &origins()).unwrap(), already);
+fn dhcpcds_hook_begins_with_ours() {
+    let lines = vec!["case \"$interface\" in".to_owned(), "esac".to_owned()];
+    for (old, before) in [("", ""), ("exit 0\n", ""), ("#!/bin/sh\necho $reason", "#!/bin/sh\n")] {
+        let new = dhcpcd::merge(old.as_bytes(), &lines, &origins()).unwrap();
+        let ours = str(&new).strip_prefix(before).unwrap();
+        assert!(
+            ours.starts_with("# BEGIN knotwork, policy homelab.") && ours.contains("\nesac\n# END knotwork"),
+            "{ours}"
+        );
+        assert_eq!(dhcpcd::merge(&new, &lines, &origins()).unwrap(), new);
+        assert_eq!(str(&dhcpcd::merge(&new, &[], &[]).unwrap()), old);
+    }
 }
 
 fn text() -> impl Strategy<Value = Vec<u8>> {
@@ -255,9 +256,9 @@ proptest! {
 
     #[test]
     fn dhcpcd_merged_twice_is_merged_once_and_taken_out_is_as_before(old in text()) {
-        let new = dhcpcd::merge(&old, true, &origins()).unwrap();
-        prop_assert_eq!(&dhcpcd::merge(&new, true, &origins()).unwrap(), &new);
-        prop_assert_eq!(dhcpcd::merge(&new, false, &[]).unwrap(), old);
+        let new = dhcpcd::merge(&old, &["a".to_owned(), "b".to_owned()], &origins()).unwrap();
+        prop_assert_eq!(&dhcpcd::merge(&new, &["a".to_owned(), "b".to_owned()], &origins()).unwrap(), &new);
+        prop_assert_eq!(dhcpcd::merge(&new, &[], &[]).unwrap(), old);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! ifupdown and ifupdown2: which links they configure, and whether DNS settings reach resolved that way.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::resolved::files::{FileError, HostFiles};
 use crate::split::facts::Manager;
@@ -15,13 +15,21 @@ const MOST_DEPTH: usize = 4;
 pub(super) struct Ifupdown {
     is_second: bool,
     has_hook: bool,
-    links: BTreeSet<String>,
+    links: Stanzas,
 }
 
+/// In which file the stanza of each link stands, and whether it is the link's own or that of an alias.
+type Stanzas = BTreeMap<String, (String, bool)>;
+
 impl Ifupdown {
+    /// The file that configures a link.
+    pub(super) fn file(&self, link: &str) -> Option<&str> {
+        self.links.get(link).map(|(path, _)| path.as_str())
+    }
+
     /// Who configures a link that neither networkd nor NetworkManager does.
     pub(super) fn manager(&self, link: &str) -> Manager {
-        match (self.links.contains(link), self.is_second, self.has_hook) {
+        match (self.links.contains_key(link), self.is_second, self.has_hook) {
             (true, true, _) => Manager::Ifupdown2,
             (true, false, true) => Manager::Ifupdown,
             // Without the hook nothing of interfaces(5) reaches resolved.
@@ -35,16 +43,21 @@ pub(super) fn read(files: &HostFiles) -> Result<Ifupdown, FileError> {
     let mut found = Ifupdown {
         is_second: files.exists("/usr/share/ifupdown2"),
         has_hook: files.exists("/etc/network/if-up.d/resolved"),
-        links: BTreeSet::new(),
+        links: Stanzas::new(),
     };
     file(files, INTERFACES, &mut found.links, 0)?;
     Ok(found)
 }
 
-fn file(files: &HostFiles, path: &str, links: &mut BTreeSet<String>, depth: usize) -> Result<(), FileError> {
+fn file(files: &HostFiles, path: &str, links: &mut Stanzas, depth: usize) -> Result<(), FileError> {
     let Some(text) = files.text_if_there(path)? else { return Ok(()) };
     let parsed = parse(&text);
-    links.extend(parsed.links);
+    for (link, is_own) in parsed.links {
+        // The first one counts; an alias only where nothing else is there.
+        if links.get(&link).is_none_or(|(_, before)| is_own && !before) {
+            links.insert(link, (path.to_owned(), is_own));
+        }
+    }
     if depth >= MOST_DEPTH {
         return Ok(());
     }
@@ -74,7 +87,8 @@ fn file(files: &HostFiles, path: &str, links: &mut BTreeSet<String>, depth: usiz
 
 #[derive(Debug, Default)]
 struct Parsed {
-    links: Vec<String>,
+    /// Name, and whether it is the link's own and not an alias.
+    links: Vec<(String, bool)>,
     /// Pattern, and whether it is a directory.
     sources: Vec<(String, bool)>,
 }
@@ -86,7 +100,10 @@ fn parse(text: &str) -> Parsed {
         let mut words = line.split_whitespace();
         match (words.next(), words.next()) {
             // An alias is one of its link's addresses.
-            (Some("iface"), Some(name)) => parsed.links.push(name.split(':').next().unwrap_or(name).to_owned()),
+            (Some("iface"), Some(name)) => {
+                let link = name.split(':').next().unwrap_or(name);
+                parsed.links.push((link.to_owned(), link == name));
+            }
             (Some("source"), Some(pattern)) => parsed.sources.push((pattern.to_owned(), false)),
             (Some("source-directory" | "source-dir"), Some(dir)) => parsed.sources.push((dir.to_owned(), true)),
             _ => {}
@@ -138,7 +155,9 @@ mod tests {
         write("etc/network/interfaces.d/.hidden", "iface hidden inet dhcp\n");
         let files = HostFiles::new(dir.path());
         let found = read(&files).unwrap();
-        assert_eq!(found.links.iter().collect::<Vec<_>>(), ["eth0", "lo", "vmbr0"]);
+        assert_eq!(found.links.keys().collect::<Vec<_>>(), ["eth0", "lo", "vmbr0"]);
+        assert_eq!(found.file("eth0"), Some("/etc/network/interfaces.d/eth"));
+        assert_eq!(found.file("vmbr0"), Some("/etc/network/interfaces"));
         assert_eq!(found.manager("vmbr0"), Manager::None);
         write("etc/network/if-up.d/resolved", "#!/bin/sh\n");
         assert_eq!(read(&files).unwrap().manager("vmbr0"), Manager::Ifupdown);

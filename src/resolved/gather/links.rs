@@ -91,16 +91,19 @@ async fn one(work: &mut Work, neighbours: &Neighbours, kernel: KernelLink, set: 
             .filter(|_| matches!(neighbours.networkd, Networkd::Files)),
         false => remembered(work, kernel.ifindex),
     };
+    let operstate = networkd.as_ref().filter(|_| by_networkd).and_then(|link| link.operstate.clone());
+    let network_file = match managed_by {
+        Manager::Networkd => networkd.and_then(|link| link.network_file),
+        Manager::Ifupdown => neighbours.ifupdown.as_ref().and_then(|all| all.file(&kernel.name)).map(str::to_owned),
+        _ => None,
+    };
     Link {
         ifindex: kernel.ifindex,
         name: kernel.name,
         kind: Some(kernel.kind),
-        state: LinkState {
-            networkd_operstate: networkd.as_ref().filter(|_| by_networkd).and_then(|link| link.operstate.clone()),
-            ..kernel.state
-        },
+        state: LinkState { networkd_operstate: operstate, ..kernel.state },
         managed_by,
-        network_file: networkd.filter(|_| by_networkd).and_then(|link| link.network_file),
+        network_file,
         addresses: Some(kernel.addresses),
         default_route: default_route(&set, said),
         servers: set.servers,
