@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::store::Store;
 use crate::resolved::Bus;
+use crate::resolved::fault::step;
 use crate::resolved::systemd1::{Systemd1, TransientTimer};
 
 /// How the timer of a transaction is called.
@@ -39,8 +40,12 @@ pub(super) async fn arm(bus: &Bus, store: &Store, id: &str, after: Duration, roo
     ]);
     let description = format!("Undo the DNS change {id} of knotwork, which nobody finished");
     let timer = TransientTimer { name: name(id), description, after, command };
+    step("the dead man's program lies ready");
     match Systemd1(bus).start_timer(&timer).await {
-        Ok(()) => ("Timer".into(), None),
+        Ok(()) => {
+            step("the dead man is armed");
+            ("Timer".into(), None)
+        }
         Err(error) => ("NextStart".into(), Some(error.to_string())),
     }
 }
@@ -51,6 +56,7 @@ pub(super) async fn disarm(bus: &Bus, id: &str) {
         // It finds nothing to do for a transaction that is over.
         tracing::warn!(%error, id, "the dead man's timer could not be stopped");
     }
+    step("the dead man is dismissed");
 }
 
 /// Copies this program to where the host keeps it, once, and makes it the one that the boot unit runs.

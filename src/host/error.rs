@@ -51,6 +51,23 @@ pub enum HostError {
         #[from]
         error: WriteError,
     },
+    /// Somebody was faster.
+    #[error("{path} was changed by somebody while this was going on: it is left as it is; try again")]
+    ChangedMeanwhile {
+        /// The file.
+        path: String,
+    },
+    /// An earlier change is not wholly undone, as what it needs is away.
+    #[error(
+        "the change {id} of an earlier run is half undone: {why}; nothing else is changed before it is, and every start \
+         tries again (`knotwork host status` shows it)"
+    )]
+    Unfinished {
+        /// Of the transaction.
+        id: String,
+        /// What is missing.
+        why: String,
+    },
     /// A call on the bus.
     #[error("{0}")]
     Bus(#[from] BusError),
@@ -113,6 +130,8 @@ impl HostError {
             HostError::Store { .. } => "Store",
             HostError::Torn { .. } => "StoreTorn",
             HostError::File { error } => error.reason(),
+            HostError::ChangedMeanwhile { .. } => "ChangedMeanwhile",
+            HostError::Unfinished { .. } => "Unfinished",
             HostError::Bus(error) => error.reason.word(),
             HostError::Service { .. } => "ServiceDown",
             HostError::NotTaken { .. } => "NotTaken",

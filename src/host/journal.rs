@@ -14,6 +14,8 @@ pub enum State {
     Changing,
     /// All is changed and read back; a person is awaited.
     Waiting,
+    /// It is taken back, or was when that ended without a word, or when the bus was away.
+    Undoing,
     /// It stands.
     Committed,
     /// All is as it was.
@@ -25,7 +27,7 @@ pub enum State {
 impl State {
     /// Whether nothing is left to do for it.
     pub fn is_over(self) -> bool {
-        !matches!(self, State::Changing | State::Waiting)
+        !matches!(self, State::Changing | State::Waiting | State::Undoing)
     }
 
     /// A word for people and JSON.
@@ -33,6 +35,7 @@ impl State {
         match self {
             State::Changing => "changing",
             State::Waiting => "waiting",
+            State::Undoing => "undoing",
             State::Committed => "committed",
             State::RolledBack => "rolledBack",
             State::PartlyRolledBack => "partlyRolledBack",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::HostError;
 use crate::hostplan::{HostPlan, mechanisms};
+use crate::resolved::fault::step;
 use crate::resolved::links::LinkSetters;
 use crate::resolved::network1::Network1;
 use crate::resolved::resolve1::{LinkSettings, Resolve1};
@@ -35,6 +36,7 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
             reverted(bus, wish.ifindex).await?;
         }
         let bare = wish.servers.as_ref().is_some_and(Vec::is_empty) && wish.domains.is_empty();
+        step(&format!("link {} is to be set", wish.name));
         if as_before && bare {
             reverted(bus, wish.ifindex).await?;
         } else {
@@ -47,6 +49,7 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
             differs.retain(|word| word == "servers" || word == "domains");
         }
         if differs.is_empty() {
+            step(&format!("link {} is set", wish.name));
             return Ok(link);
         }
     }
@@ -150,7 +153,9 @@ async fn each(resolved: &LinkSetters<'_>, networkd: &LinkSetters<'_>, wish: &Lin
             resolved
         }
     };
+    step(&format!("link {} has its domains", wish.name));
     by.set_default_route(wish.ifindex, wish.default_route).await?;
+    step(&format!("link {} has its default route", wish.name));
     if let Some(mode) = wish.modes.dnssec {
         by.set_dnssec(wish.ifindex, mode.word()).await?;
     }

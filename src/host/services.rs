@@ -6,6 +6,7 @@ use super::error::HostError;
 use super::journal::now;
 use super::store::{Restarts, Store};
 use crate::hostplan::{Effect, paths};
+use crate::resolved::fault::step;
 use crate::resolved::files::HostFiles;
 use crate::resolved::gather::whose;
 use crate::resolved::network1::Network1;
@@ -32,8 +33,24 @@ const RELOADS: SystemdVersion = SystemdVersion(256);
 /// A reload writes resolved's files anew from this release on, and loses nothing by it (256 and 257 lose extra listeners).
 const REWRITES: SystemdVersion = SystemdVersion(258);
 
+/// A domain that a link gets for a moment, see [`rewritten`].
+const PASSING: &str = "~rewrite.knotwork.invalid";
+
 /// Tells one service. Gives what was done, in words.
 pub(super) async fn tell(
+    bus: &Bus,
+    memory: (&Store, &HostFiles),
+    effect: Effect,
+    version: SystemdVersion,
+) -> Result<&'static str, HostError> {
+    let done = told(bus, memory, effect, version).await?;
+    if effect != Effect::None {
+        step(&format!("{effect:?} is done"));
+    }
+    Ok(done)
+}
+
+async fn told(
     bus: &Bus,
     (store, files): (&Store, &HostFiles),
     effect: Effect,
@@ -87,12 +104,14 @@ async fn reload(bus: &Bus) -> Result<(), HostError> {
 async fn rewritten(bus: &Bus, files: &HostFiles) -> bool {
     let resolved = Resolve1(bus);
     let Ok(manager) = resolved.manager().await else { return false };
-    let Ok(passing) = "~rewrite.knotwork.invalid".parse::<RoutedDomain>() else { return false };
+    let Ok(passing) = PASSING.parse::<RoutedDomain>() else { return false };
     let mut links: Vec<u32> =
         manager.domains.into_iter().flatten().map(|(link, _)| link).filter(|link| *link > 0).collect();
     links.dedup();
     for link in links {
-        let Ok(Some(domains)) = resolved.link(link).await.map(|link| link.domains) else { continue };
+        let Ok(Some(mut domains)) = resolved.link(link).await.map(|link| link.domains) else { continue };
+        // Left by a run that ended in the middle of this.
+        domains.retain(|domain| *domain != passing);
         // The first routing domain of a link may turn its automatic default route.
         if domains.iter().all(RoutedDomain::is_search) {
             continue;
@@ -102,11 +121,28 @@ async fn rewritten(bus: &Bus, files: &HostFiles) -> bool {
         if resolved.links().set_domains(link, &with).await.is_err() {
             continue;
         }
+        step("a link has the passing domain");
         let back = resolved.links().set_domains(link, &domains).await;
         let text = files.text(paths::RESOLV_CONF).unwrap_or_default();
         return back.is_ok() && matches!(whose(&text), Content::Stub | Content::Uplink | Content::Static);
     }
     false
+}
+
+/// Takes the domain away from links where a run that ended in the middle left it.
+pub(super) async fn sweep(bus: &Bus) {
+    let resolved = Resolve1(bus);
+    let (Ok(manager), Ok(passing)) = (resolved.manager().await, PASSING.parse::<RoutedDomain>()) else { return };
+    for (link, domain) in manager.domains.into_iter().flatten() {
+        if domain == passing
+            && let Ok(Some(mut domains)) = resolved.link(link).await.map(|link| link.domains)
+        {
+            domains.retain(|domain| *domain != passing);
+            if let Err(error) = resolved.links().set_domains(link, &domains).await {
+                tracing::warn!(%error, link, "a domain of ours is left on a link");
+            }
+        }
+    }
 }
 
 /// How long resolved must be left alone yet before it is restarted; zero where it may be at once, or `effect` asks for no
@@ -124,6 +160,7 @@ async fn restart(bus: &Bus, store: &Store) -> Result<&'static str, HostError> {
         tokio::time::sleep(Duration::from_secs(REST - since)).await;
     }
     store.set_restarts(Restarts { last: now(), count: count + 1 })?;
+    step("a restart is to be");
     let systemd = Systemd1(bus);
     let unit = systemd.unit(RESOLVED).await?;
     if unit.active == "failed" || unit.hit_start_limit() {
@@ -132,6 +169,7 @@ async fn restart(bus: &Bus, store: &Store) -> Result<&'static str, HostError> {
     } else {
         systemd.restart(RESOLVED).await?;
     }
+    step("resolved is starting");
     up(bus, "restart").await?;
     Ok("resolved was restarted")
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::HostError;
 use super::journal::Transaction;
 use crate::hostplan::Record;
+use crate::resolved::fault::step;
 
 /// The layout of all files here.
 const VERSION: u32 = 1;
@@ -169,7 +170,16 @@ impl Store {
                 Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
                     Err(HostError::Store { path, what: "removing it", why })
                 }
-                _ => Ok(()),
+                Err(_) => Ok(()),
+                // Forgotten for good, before the journal says so.
+                Ok(()) => {
+                    step("accepted.yaml of our memory is gone");
+                    fs::File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(|why| HostError::Store {
+                        path,
+                        what: "writing its directory",
+                        why,
+                    })
+                }
             },
         }
     }
@@ -273,9 +283,15 @@ impl Store {
                 fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
             file.write_all(bytes)?;
             file.sync_all()?;
+            step(&format!("{name} of our memory is written aside"));
             fs::rename(&temporary, &path)?;
+            step(&format!("{name} of our memory is in its place"));
             fs::File::open(dir)?.sync_all()
         };
-        write().map_err(|why| HostError::Store { path, what: "writing it", why })
+        write().map_err(|why| {
+            // On a full disk every octet counts.
+            let _ = fs::remove_file(&temporary);
+            HostError::Store { path, what: "writing it", why }
+        })
     }
 }

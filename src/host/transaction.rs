@@ -8,10 +8,11 @@ use super::error::HostError;
 use super::journal::{FileEntry, LinkEntry, State, Transaction, new_id, now};
 use super::probes::{self, Probed};
 use super::store::Store;
-use super::undo::{Undone, undo};
+use super::undo::{AWAY, Undone, same, undo};
 use super::{links, services};
 use crate::hostplan::{HostPlan, Record, Recorded, Seen, SeenFile, Stage, Targets, Want};
 use crate::resolved::Bus;
+use crate::resolved::fault::step;
 use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
 use crate::split::HostFacts;
@@ -23,6 +24,9 @@ pub const DEAD_MAN: Duration = Duration::from_secs(180);
 
 /// Between two looks for a confirmation.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long an undo waits for a bus that was there before: systemd starts it anew at once.
+const BUS_BACK: Duration = Duration::from_secs(10);
 
 /// Where a host is, and where we keep what we know of it.
 #[derive(Debug, Clone)]
@@ -46,6 +50,7 @@ pub struct Host {
     /// Our memory of it, locked.
     pub store: Store,
     dead_man_root: String,
+    bus_address: Option<String>,
 }
 
 /// Whether a person has to say that all is well.
@@ -119,12 +124,17 @@ impl Host {
     ) -> Result<(Host, Vec<(Transaction, Undone)>), HostError> {
         let store = Store::open(&options.state)?;
         let files = HostFiles::new(&options.root);
-        let host = Host { files, bus, store, dead_man_root: options.dead_man_root.clone() };
+        let (dead_man_root, bus_address) = (options.dead_man_root.clone(), options.bus.clone());
+        let host = Host { files, bus, store, dead_man_root, bus_address };
         let mut recovered = Vec::new();
         for mut left in host.store.transactions()?.into_iter().rev().filter(|one| !one.state.is_over()) {
             left.reason = Some("Interrupted".into());
             left.message = Some("the run ended in the middle".into());
             let undone = host.take_back(&mut left).await;
+            // On top of what nobody knows nothing can be built, and nothing undone later.
+            if let Some((_, why)) = undone.kept.iter().find(|(at, _)| at == AWAY && !left.state.is_over()) {
+                return Err(HostError::Unfinished { id: left.id, why: why.clone() });
+            }
             recovered.push((left, undone));
         }
         Ok((host, recovered))
@@ -136,11 +146,25 @@ impl Host {
     }
 
     async fn take_back(&self, tx: &mut Transaction) -> Undone {
-        let undone = undo(&self.files, self.bus.as_ref(), &self.store, tx).await;
-        if let Some(bus) = &self.bus {
-            deadman::disarm(bus, &tx.id).await;
+        let bus = self.live_bus().await;
+        let undone = undo(&self.files, bus.as_ref(), &self.store, tx).await;
+        match &bus {
+            Some(bus) if tx.state.is_over() => deadman::disarm(bus, &tx.id).await,
+            _ => {}
         }
         undone
+    }
+
+    /// The bus, also where it was restarted meanwhile: the connection to the old one is dead for ever.
+    async fn live_bus(&self) -> Option<Bus> {
+        let bus = self.bus.as_ref()?;
+        let end = tokio::time::Instant::now() + BUS_BACK;
+        let mut bus = bus.clone();
+        while bus.call_daemon().await.is_err() && tokio::time::Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+            bus = Bus::connect(self.bus_address.as_deref()).await.unwrap_or(bus);
+        }
+        Some(bus)
     }
 
     /// Remembers files as they are now, for the next change that stands.
@@ -176,23 +200,12 @@ impl Host {
         if matches!(tx.state, State::RolledBack) {
             return Ok((tx, Undone::default()));
         }
-        let stood = tx.state == State::Committed;
-        if stood && self.store.transactions()?.iter().any(|one| one.state == State::Committed && one.id > tx.id) {
+        if tx.state == State::Committed
+            && self.store.transactions()?.iter().any(|one| one.state == State::Committed && one.id > tx.id)
+        {
             return Err(HostError::NotLast(id.to_owned()));
         }
         let undone = self.take_back(&mut tx).await;
-        if stood {
-            let mut record = tx.record.clone();
-            let mut now = self.store.record()?;
-            // What somebody changed since is still our doing underneath, and stays remembered.
-            for (path, _) in &undone.kept {
-                if let Some(known) = now.files.remove(path) {
-                    record.files.insert(path.clone(), known);
-                }
-            }
-            self.store.set_record(&record)?;
-            self.store.set_accepted(tx.accepted.as_deref())?;
-        }
         Ok((tx, undone))
     }
 
@@ -217,11 +230,12 @@ impl Host {
         if let Some(bus) = &self.bus {
             let within = dead_man + if let Confirm::Within(time) = confirm { time } else { Duration::ZERO };
             (tx.dead_man, why) = deadman::arm(bus, &self.store, &tx.id, within, &self.dead_man_root).await;
-            self.store.keep(&tx)?;
         }
+        let armed = self.store.keep(&tx);
         tell(Step::Began { id: tx.id.clone(), dead_man: tx.dead_man.clone(), why });
         let mut run = Run { host: self, wish, plan, tx: &mut tx, probes: Vec::new(), tell };
-        let ended = match run.changed().await {
+        let changed = if armed.is_ok() { run.changed().await } else { armed };
+        let ended = match changed {
             Ok(()) => run.confirmed(confirm).await,
             Err(error) => Err(error),
         };
@@ -345,12 +359,18 @@ impl Run<'_, '_> {
             Resolve1(bus).flush_caches().await?;
             // A server that was taken for a poor one stays so until it is forgotten.
             Resolve1(bus).reset_server_features().await?;
+            step("the cache is empty");
         }
         self.probe(&passed_before).await
     }
 
     async fn stage(&mut self, stage: Stage) -> Result<(), HostError> {
         for step in self.plan.files.iter().filter(|step| step.stage == stage) {
+            // A person may have been at it while the probes ran: then it is theirs.
+            let volatile = step.path.starts_with(crate::hostplan::paths::VOLATILE);
+            if !volatile && !same(&self.host.files.see(&step.path), &step.from) {
+                return Err(HostError::ChangedMeanwhile { path: step.path.clone() });
+            }
             self.host.files.put(&step.path, &step.to)?;
             (self.tell)(Step::File(step.path.clone()));
         }
@@ -389,6 +409,7 @@ impl Run<'_, '_> {
         let Some(bus) = &self.host.bus else { return Ok(()) };
         for probe in &self.wish.probes {
             let probed = probes::until(bus, &probe.value, self.wish.systemd).await;
+            step(&format!("probe {} was asked", probed.name));
             self.probes.push(probed.clone());
             (self.tell)(Step::Probed(probed.clone()));
             if let Some(why) = probed.wrong {

@@ -1,6 +1,7 @@
 //! Taking a transaction back: everything that is as we left it becomes what it was, and what somebody changed since stays.
 
-use super::journal::{State, Transaction, now};
+use super::error::HostError;
+use super::journal::{FileEntry, State, Transaction, now};
 use super::links;
 use super::services;
 use super::store::Store;
@@ -19,30 +20,31 @@ pub struct Undone {
 }
 
 /// Undoes a transaction, as far as it came, and writes down how that went.
+///
+/// Whoever dies in here is followed by the next start, which does all of it again: each step finds what is done already.
 pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx: &mut Transaction) -> Undone {
     let mut undone = Undone::default();
+    // What is as it was may be so by an undo that never came to tell anybody, or by a person's hand.
+    let tell_all = matches!(tx.state, State::Committed | State::Undoing | State::PartlyRolledBack);
+    tx.state = State::Undoing;
+    if let Err(error) = store.keep(tx) {
+        // The next start finds it as unfinished as before, and nothing that is undone twice is worse for it.
+        tracing::warn!(%error, "the undo could not be written down");
+    }
     let mut effects: Vec<Effect> = tx.needs.clone();
     for entry in tx.files.iter().rev() {
-        let now = files.see(&entry.path);
-        if same(&now, &entry.before) {
-            continue;
-        }
-        if !entry.left.is_there(&now) {
-            let why = "somebody changed it since: it is left as it is now".to_owned();
-            undone.kept.push((entry.path.clone(), why));
-            continue;
-        }
-        match files.put_back(&entry.path, &entry.before) {
-            Ok(()) if same(&files.see(&entry.path), &entry.before) => {
-                undone.restored.push(entry.path.clone());
-                effects.push(entry.effect);
-            }
-            Ok(()) => undone.kept.push((entry.path.clone(), "it reads otherwise than it was written".to_owned())),
-            Err(error) => undone.kept.push((entry.path.clone(), format!("{error}; {}", error.way_out()))),
+        files.sweep(&entry.path);
+        if file(files, entry, &mut undone) || (tell_all && same(&files.see(&entry.path), &entry.before)) {
+            effects.push(entry.effect);
         }
         entry.made.iter().rev().for_each(|dir| files.remove_empty_dir(dir));
     }
+    let mut away = None;
     if let Some(bus) = bus {
+        let rewrites = tx.needs.iter().chain(tx.files.iter().map(|entry| &entry.effect));
+        if rewrites.into_iter().any(|effect| *effect == Effect::RewriteResolved) {
+            services::sweep(bus).await;
+        }
         told(bus, (store, files), tx, effects, &mut undone).await;
         for entry in tx.links.iter().rev() {
             link(bus, entry, &mut undone).await;
@@ -50,15 +52,68 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         // What was learnt of servers under the change is not true any more; nothing hangs on it.
         let _ = Resolve1(bus).flush_caches().await;
         let _ = Resolve1(bus).reset_server_features().await;
+        away = if undone.kept.is_empty() { None } else { bus.call_daemon().await.err().map(|error| error.to_string()) };
     } else if !tx.links.is_empty() || effects.iter().any(|effect| *effect != Effect::None) {
-        undone.kept.push(("the bus".to_owned(), "there is none: services were not told".to_owned()));
+        away = Some("no bus answers".to_owned());
     }
-    tx.state = if undone.kept.is_empty() { State::RolledBack } else { State::PartlyRolledBack };
-    tx.ended = Some(now());
+    if let Err(error) = memory(store, tx, &undone) {
+        undone.kept.push(("knotwork's memory".to_owned(), error.to_string()));
+    }
+    match away {
+        // Services hold what the files do not say any more: the next start tells them.
+        Some(why) => undone.kept.push((AWAY.to_owned(), format!("{why}: services and links were not told"))),
+        None => {
+            tx.state = if undone.kept.is_empty() { State::RolledBack } else { State::PartlyRolledBack };
+            tx.ended = Some(now());
+        }
+    }
     if let Err(error) = store.keep(tx) {
         undone.kept.push(("the journal".to_owned(), error.to_string()));
     }
     undone
+}
+
+/// Under what an undo says that the bus is away.
+pub(super) const AWAY: &str = "the bus";
+
+/// Puts one file back; whether it had to.
+fn file(files: &HostFiles, entry: &FileEntry, undone: &mut Undone) -> bool {
+    let now = files.see(&entry.path);
+    if same(&now, &entry.before) {
+        return false;
+    }
+    if !entry.left.is_there(&now) {
+        let why = "somebody changed it since: it is left as it is now".to_owned();
+        undone.kept.push((entry.path.clone(), why));
+        return false;
+    }
+    match files.put_back(&entry.path, &entry.before) {
+        Ok(()) if same(&files.see(&entry.path), &entry.before) => {
+            undone.restored.push(entry.path.clone());
+            return true;
+        }
+        Ok(()) => undone.kept.push((entry.path.clone(), "it reads otherwise than it was written".to_owned())),
+        Err(error) => undone.kept.push((entry.path.clone(), format!("{error}; {}", error.way_out()))),
+    }
+    false
+}
+
+/// Makes our memory what it was: the end of a transaction may have come as far as changing it.
+fn memory(store: &Store, tx: &Transaction, undone: &Undone) -> Result<(), HostError> {
+    let (mut record, mut now) = (tx.record.clone(), store.record()?);
+    if now != record {
+        // What somebody changed since is still our doing underneath, and stays remembered.
+        for (path, _) in &undone.kept {
+            if let Some(known) = now.files.remove(path) {
+                record.files.insert(path.clone(), known);
+            }
+        }
+        store.set_record(&record)?;
+    }
+    if store.accepted()? != tx.accepted {
+        store.set_accepted(tx.accepted.as_deref())?;
+    }
+    Ok(())
 }
 
 async fn told(
@@ -114,7 +169,7 @@ async fn link(bus: &Bus, entry: &super::journal::LinkEntry, undone: &mut Undone)
 }
 
 /// Whether a path is as it was, as far as a restore can make it.
-fn same(now: &SeenFile, before: &SeenFile) -> bool {
+pub(super) fn same(now: &SeenFile, before: &SeenFile) -> bool {
     let kinds = |seen: &SeenFile| {
         use crate::split::facts::FileKind;
         // Whether a link leads anywhere is not up to the link.

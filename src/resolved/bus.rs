@@ -104,6 +104,15 @@ impl Bus {
         }
     }
 
+    /// Whether the bus itself still answers.
+    ///
+    /// # Errors
+    /// [`Reason::NoBus`] and others where it does not.
+    pub async fn call_daemon(&self) -> Result<(), BusError> {
+        let owner: Result<String, BusError> = self.call(DAEMON, "GetNameOwner", &("org.freedesktop.systemd1",)).await;
+        owner.map(|_| ())
+    }
+
     /// All properties of an interface, as they are now.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 pub mod bus;
 pub mod conf;
 mod error;
+pub mod fault;
 pub mod files;
 pub mod gather;
 pub mod links;

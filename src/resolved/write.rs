@@ -6,9 +6,10 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Gid, StatVfsMountFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, Gid, IFlags, StatVfsMountFlags, StatxAttributes, StatxFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use super::fault::step;
 use super::files::HostFiles;
 use crate::hostplan::{PREFIX, Seen, SeenFile, Targets, Want};
 use crate::split::facts::FileKind;
@@ -110,9 +111,12 @@ impl HostFiles {
             return Some(format!("the file system of {} is read-only", dir.display()));
         }
         for place in [place.as_path(), dir] {
-            if is_immutable(place) {
-                return Some(format!("{} is immutable (chattr +i)", place.display()));
+            if let Some(flag) = flag(place) {
+                return Some(format!("{} is {flag}", place.display()));
             }
+        }
+        if is_mount(&place) {
+            return Some(format!("{} is a mount of its own: mount its directory instead", place.display()));
         }
         None
     }
@@ -174,7 +178,10 @@ impl HostFiles {
             Err(other) => return Err(error("finding it", other.why)),
         };
         match fs::remove_file(&place) {
-            Ok(()) => sync_dir(&place).map_err(|why| error("writing its directory", why)),
+            Ok(()) => {
+                step(&format!("{path} is gone"));
+                sync_dir(&place).map_err(|why| error("writing its directory", why))
+            }
             Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(why) => Err(error("removing it", why)),
         }
@@ -194,8 +201,10 @@ impl HostFiles {
         // Left by somebody who was killed in the middle.
         let _ = fs::remove_file(&temporary);
         let made = make.at(&temporary, owner, xattrs).map_err(|why| error("writing it", why));
+        step(&format!("{path} is written aside"));
         let moved = made
             .and_then(|()| fs::rename(&temporary, dir.join(name)).map_err(|why| error("putting it in its place", why)));
+        step(&format!("{path} is in its place"));
         if moved.is_err() {
             let _ = fs::remove_file(&temporary);
         }
@@ -214,10 +223,20 @@ impl HostFiles {
         missing
     }
 
+    /// Removes what a run that ended in the middle left beside a path.
+    pub fn sweep(&self, path: &str) {
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if let Ok(place) = self.locate(&format!("{dir}/{TEMPORARY}{name}"), false) {
+            let _ = fs::remove_file(place);
+        }
+    }
+
     /// Removes a directory of ours, if nobody put anything into it.
     pub fn remove_empty_dir(&self, dir: &str) {
         if let Ok(place) = self.locate(dir, false) {
-            let _ = fs::remove_dir(place);
+            if fs::remove_dir(place).is_ok() {
+                step(&format!("{dir} is gone"));
+            }
         }
     }
 
@@ -226,7 +245,10 @@ impl HostFiles {
             Ok(place) if place.is_dir() => Ok(place),
             Ok(place) if !place.exists() => {
                 fs::create_dir(&place)?;
+                // Services read below it as users of their own, whatever the umask of whoever runs us.
+                fs::set_permissions(&place, fs::Permissions::from_mode(0o755))?;
                 sync_dir(&place)?;
+                step(&format!("{dir} is made"));
                 Ok(place)
             }
             Ok(_) => Err(Errno::NOTDIR.into()),
@@ -291,7 +313,8 @@ fn sync_dir(place: &Path) -> std::io::Result<()> {
 
 fn xattrs(place: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
-    let mut names = vec![0u8; 4096];
+    // As long as the kernel lets the list of one file become.
+    let mut names = vec![0u8; 65_536];
     let Ok(length) = rustix::fs::llistxattr(place, &mut names[..]) else { return all };
     for name in names[..length].split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok()) {
         let mut value = vec![0u8; 65_536];
@@ -306,11 +329,22 @@ fn xattrs(place: &Path) -> BTreeMap<String, Vec<u8>> {
     all
 }
 
-fn is_immutable(place: &Path) -> bool {
+/// What keeps everybody from replacing a file, or files in a directory.
+fn flag(place: &Path) -> Option<&'static str> {
     // A pipe would wait for somebody who writes; a link would show the flags of what it leads to.
     if !fs::symlink_metadata(place).is_ok_and(|meta| meta.is_file() || meta.is_dir()) {
-        return false;
+        return None;
     }
-    let Ok(file) = fs::File::open(place) else { return false };
-    rustix::fs::ioctl_getflags(&file).is_ok_and(|flags| flags.contains(rustix::fs::IFlags::IMMUTABLE))
+    let flags = rustix::fs::ioctl_getflags(fs::File::open(place).ok()?).ok()?;
+    match flags {
+        _ if flags.contains(IFlags::IMMUTABLE) => Some("immutable (chattr +i)"),
+        _ if flags.contains(IFlags::APPEND) => Some("append-only (chattr +a)"),
+        _ => None,
+    }
+}
+
+/// Whether a file is mounted over that of its directory, as container managers do with resolv.conf and hosts.
+fn is_mount(place: &Path) -> bool {
+    let stat = rustix::fs::statx(CWD, place, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, StatxFlags::empty());
+    stat.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }

@@ -104,7 +104,7 @@ async fn finished(options: &HostOptions, id: &str, printer: &mut Printer) -> Res
                 printer.line(&format!("{}: {}", tx.id, tx.state.word()));
                 return Ok(Exit::Done);
             }
-            Err(HostError::Busy { .. }) if tokio::time::Instant::now() < end => {
+            Err(HostError::Busy { .. } | HostError::Unfinished { .. }) if tokio::time::Instant::now() < end => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(error.to_string()),
