@@ -233,10 +233,8 @@ impl HostFiles {
 
     /// Removes a directory of ours, if nobody put anything into it.
     pub fn remove_empty_dir(&self, dir: &str) {
-        if let Ok(place) = self.locate(dir, false) {
-            if fs::remove_dir(place).is_ok() {
-                step(&format!("{dir} is gone"));
-            }
+        if self.locate(dir, false).is_ok_and(|place| fs::remove_dir(place).is_ok()) {
+            step(&format!("{dir} is gone"));
         }
     }
 
