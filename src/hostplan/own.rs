@@ -89,6 +89,13 @@ fn networkd(work: &mut Work<'_>) {
         origins.splice(0..0, link.policies.iter().cloned());
         origins.dedup();
         let why = format!("DNS of {}", names.join(", "));
+        if work.wish.systemd.0 < 257 {
+            work.note(format!(
+                "networkd of systemd {} configures {} anew when {path} changes, and drops the address of a lease for a moment",
+                work.wish.systemd,
+                names.join(", ")
+            ));
+        }
         put(work, &path, render::network(link, work.wish.systemd), why, origins);
         done.push(path);
     }

@@ -293,6 +293,74 @@ fn ifupdown_gets_lines_only_where_its_hook_can_read_them_back() {
 }
 
 #[test]
+fn ifupdowns_lines_go_where_the_stanza_stands_and_nowhere_that_is_made_anew() {
+    let mut facts = facts(257);
+    let mut own = link("eth1", 3, &["9.9.9.9"], Manager::Ifupdown);
+    own.network_file = Some("/etc/network/interfaces.d/inside".into());
+    facts.links = Some(vec![own]);
+    let mut policy = with_link(on_link("eth1", Some(&["192.0.2.1"]), &["corp.example"]));
+    let mut seen = debian();
+    seen.files.insert(paths::IFUPDOWN_HOOK.into(), file("#!/bin/sh\n"));
+    let stanza = "auto eth1\niface eth1 inet dhcp\n";
+    let mut at = |path: &str, text: &str, policy: &Policy| {
+        facts.links.as_mut().unwrap()[0].network_file = Some(path.into());
+        seen.files.insert(path.into(), file(text));
+        planned(std::slice::from_ref(policy), &facts, &seen, &Record::default())
+    };
+    let plan = at("/etc/network/interfaces.d/inside", stanza, &policy);
+    assert!(text(&plan, "/etc/network/interfaces.d/inside").contains("dhcp\n    # BEGIN knotwork"));
+    assert!(step(&plan, paths::INTERFACES).is_none() && step(&plan, paths::IF_UP).is_none());
+    assert!(plan.notes.iter().any(|note| note.contains("protect: {dhclient")), "{:?}", plan.notes);
+    // What a generator makes anew, and modes that the hook does not set, are set at ifup and boot.
+    let generated = format!(
+        "# This file is generated from information provided by the datasource.\n# /etc/cloud/cloud.cfg.d/x\n{stanza}"
+    );
+    for (path, text) in
+        [("/etc/network/interfaces.d/50-cloud-init", stanza), ("/etc/network/interfaces.d/net", &generated)]
+    {
+        let plan = at(path, text, &policy);
+        assert_eq!(plan.chosen.last().unwrap().mechanism, Mechanism::Bus);
+        assert!(plan.chosen.last().unwrap().why.contains(&format!("cloud-init makes {path}")));
+        let hook = step(&plan, paths::IF_UP).unwrap();
+        assert!(
+            matches!(&hook.to, Want::File { mode: 0o755, content } if content.starts_with(b"#!/bin/sh\n# Managed by knotwork"))
+        );
+        assert!(step(&plan, path).is_none() && step(&plan, paths::BOOT_UNIT).is_some() && plan.refusals.is_empty());
+    }
+    policy.links[0].modes.llmnr = Some(crate::split::policy::Multicast::Off);
+    let plan = at("/etc/network/interfaces.d/inside", stanza, &policy);
+    assert_eq!(plan.chosen.last().unwrap().mechanism, Mechanism::Bus);
+}
+
+#[test]
+fn what_ifupdown_remembers_of_lines_that_are_gone_goes_with_them() {
+    let mut facts = facts(257);
+    facts.links = Some(vec![link("eth0", 2, &["9.9.9.9"], Manager::Ifupdown)]);
+    let policy = with_link(on_link("eth0", Some(&["192.0.2.1"]), &["corp.example"]));
+    let mut seen = debian();
+    seen.files.insert(paths::IFUPDOWN_HOOK.into(), file("#!/bin/sh\n"));
+    let (first, mut record) = (facts.clone(), Record::default());
+    let plan = planned(std::slice::from_ref(&policy), &facts, &seen, &record);
+    carry_out(&mut seen, &mut record, &plan);
+    let wished = wish(std::slice::from_ref(&policy), &facts);
+    carry_out_live(&mut facts, &first, &mut record, &plan, &wished);
+    // As the hook writes it at the next ifup; and another's for the other family of addresses.
+    let [four, six] = paths::ifupdown_memory("eth0");
+    let ours = "DNS=\"192.0.2.1\"\nDOMAINS=\"~corp.example\"\nDEFAULT_ROUTE=\"no\"\n";
+    seen.files.insert(four.clone(), file(ours));
+    seen.files.insert(six.clone(), file("DNS6=\"fd00::1\"\n"));
+    // Made anew since, and set by those lines: what was there before us comes back all the same.
+    facts.links.as_mut().unwrap()[0].ifindex = 9;
+    let plan = planned(&[], &facts, &seen, &record);
+    assert_eq!(step(&plan, &four).unwrap().to, Want::Absent);
+    assert!(step(&plan, &six).is_none());
+    assert_eq!(plan.links.len(), 1);
+    assert!(plan.links[0].restores && plan.links[0].wish.servers.as_deref() == Some(&[server("9.9.9.9")]));
+    carry_out(&mut seen, &mut record, &plan);
+    assert!(record.files.is_empty(), "nobody asks for it back: {record:?}");
+}
+
+#[test]
 fn only_what_carries_our_mark_and_hash_is_overwritten_or_removed() {
     let facts = facts(260);
     let path = "/etc/systemd/dns-delegate.d/50-knotwork-homelab-lab.dns-delegate";
