@@ -115,7 +115,7 @@ fn boot_unit(work: &mut Work<'_>) {
         }
     }
     let why = format!("resolved forgets at boot what is set over D-Bus: {}", names.join(", "));
-    put(work, paths::BOOT_UNIT, Ok(render::boot_unit()), why, origins.clone());
+    put(work, paths::BOOT_UNIT, Ok(render::boot_unit(work.wish.systemd)), why, origins.clone());
     let Some(from) = work.seen(paths::BOOT_WANTS) else { return };
     let to = Want::Symlink { target: paths::BOOT_UNIT.to_owned() };
     if from.kind != FileKind::Absent && !to.is_there(&from) {

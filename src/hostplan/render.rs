@@ -241,20 +241,24 @@ pub fn network_manager(hands_off: bool) -> String {
     }
 }
 
-/// The unit that sets at boot what lives only in resolved's memory.
-pub fn boot_unit() -> String {
+/// The unit that sets at boot what lives only in resolved's memory. A lease or a probe may come later than the unit: it is
+/// tried again, where such a unit may be (244).
+pub fn boot_unit(version: SystemdVersion) -> String {
+    let again = if version.0 >= 244 { "Restart=on-failure\nRestartSec=3\n" } else { "" };
     format!(
         "[Unit]\n\
          Description=DNS settings of links that systemd-resolved does not keep over a boot (knotwork)\n\
          ConditionFileIsExecutable={program}\n\
          Wants=systemd-resolved.service\n\
          After=dbus.service systemd-resolved.service network.target\n\
-         StartLimitIntervalSec=0\n\
+         StartLimitIntervalSec=300\n\
+         StartLimitBurst=30\n\
          \n\
          [Service]\n\
          Type=oneshot\n\
          ExecStart={program} host apply --accepted\n\
          TimeoutStartSec=120\n\
+         {again}\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n",
