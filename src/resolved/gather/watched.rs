@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::Work;
 use crate::hostplan::{mark, paths};
 use crate::split::HostFacts;
-use crate::split::facts::{FileKind, WatchedFile};
+use crate::split::facts::{FileKind, Manager, WatchedFile};
 
 /// Words of generators in the first lines of what they make, and their names.
 const GENERATORS: &[(&str, &str)] = &[
@@ -20,8 +20,13 @@ const GENERATORS: &[(&str, &str)] = &[
 pub(super) fn gather(work: &mut Work, facts: &mut HostFacts) {
     let mut all: Vec<String> =
         [paths::RESOLV_CONF].iter().chain(paths::SHARED).chain(paths::OWN).map(|path| (*path).to_owned()).collect();
-    let files = facts.links.iter().flatten().filter_map(|link| link.network_file.as_deref());
-    all.extend(files.filter_map(paths::network));
+    for link in facts.links.iter().flatten() {
+        let file = link.network_file.as_deref();
+        all.extend(match link.managed_by {
+            Manager::Ifupdown => file.map(str::to_owned),
+            _ => file.and_then(paths::network),
+        });
+    }
     for name in work.files.list(paths::DELEGATES).unwrap_or_default() {
         if name.starts_with(paths::PREFIX) {
             all.push(format!("{}/{name}", paths::DELEGATES));
