@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::machine::{self, INSIDE, ISP, Machine, VERSIONS, at};
+use support::machine::{self, INSIDE, Machine, VERSIONS, at};
 use support::resolved::machine_state;
 
 /// The far side of every network: this program again, in the lab's other namespaces.
@@ -36,6 +36,11 @@ fn start(machine: &mut Machine, policy: &str) {
     machine.must("mkdir -p /etc/knotwork/policies");
     machine.write("/etc/knotwork/policies/policy.yaml", policy);
     machine.write("/etc/systemd/system/knotwork-agent.service", &unit.unwrap());
+    machine.must("mkdir -p /etc/systemd/system/knotwork-agent.service.d");
+    machine.write(
+        "/etc/systemd/system/knotwork-agent.service.d/quick.conf",
+        "[Service]\nExecStart=\nExecStart=/usr/local/bin/knotwork agent -f /etc/knotwork/policies --listen 127.0.0.1:9469 --poll 5s\n",
+    );
     machine.must("systemctl daemon-reload && systemctl enable knotwork-agent 2>&1");
     let (code, text) = machine.run("systemctl start knotwork-agent");
     assert_eq!(code, 0, "{text}\n{}", journal(machine));
@@ -56,78 +61,193 @@ fn metric(machine: &mut Machine, line: &str) -> f64 {
 /// What a program that reads resolv.conf would ask is right.
 const RIGHT: &str = "[ \"$(readlink /etc/resolv.conf)\" = ../run/systemd/resolve/stub-resolv.conf ] && grep -q '^nameserver 127.0.0.53' /etc/resolv.conf && [ \"$(grep -c ^nameserver /etc/resolv.conf)\" = 1 ]";
 
+/// Settings of both links, without their numbers: a link that was made anew has another one.
+const LINKS: &str = "(resolvectl dns eth0; resolvectl domain eth0; resolvectl domain eth1; resolvectl default-route eth0; resolvectl default-route eth1) | sed 's/^Link [0-9]* //'";
+
 /// Does something to the machine and polls in there, without a pause, until something is so again. Gives how long that
 /// took, by the machine's own clock.
 fn until_right(machine: &mut Machine, what: &str, right: &str) -> Duration {
     let script = format!(
-        "{what}\na=${{EPOCHREALTIME/./}}\nn=0\nuntil {right}; do n=$((n+1)); [ $(( (${{EPOCHREALTIME/./}} - a) / 1000000 )) -lt 90 ] || {{ echo never; exit 1; }}; done\necho $(( ${{EPOCHREALTIME/./}} - a ))\n"
+        "{what}\na=${{EPOCHREALTIME/./}}\nuntil {right}; do [ $(( (${{EPOCHREALTIME/./}} - a) / 1000000 )) -lt 90 ] || exit 1; done\necho $(( ${{EPOCHREALTIME/./}} - a ))\n"
     );
     machine.write("/root/until.sh", &script);
     let (code, text) = machine.run("bash /root/until.sh 2>/dev/null");
-    assert_eq!(code, 0, "{}: {what}: not right again\n{}", text, journal(machine));
+    assert_eq!(code, 0, "{text}: {what}: not right again\n{}", journal(machine));
     Duration::from_micros(text.trim().lines().last().unwrap().parse().unwrap())
 }
 
+/// The machine is shared and noisy: of several tries one must keep to the time; all are told.
+fn within(machine: &mut Machine, bound: Duration, what: &str, right: &str) {
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        all.push(until_right(machine, what, right));
+        if all.last().is_some_and(|took| *took <= bound) && all.len() >= 3 {
+            break;
+        }
+        // Only ten of these within five seconds are answered at once.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    eprintln!("{}: {what}: right again after {all:?}", machine.version);
+    assert!(all.iter().any(|took| *took <= bound), "{what}: {all:?}\n{}", journal(machine));
+}
+
+/// Asks for private names through resolved without end, as programs of the host do.
+const ASKER: &str = "echo $$ > /root/asker.pid; n=0; while :; do n=$((n+1)); resolvectl query --cache=no p$n.maas; resolvectl query --cache=no p$n.homelab; resolvectl query --cache=no 192.168.4.$((n % 250 + 1)); sleep 0.02; done";
+
+/// Reads resolv.conf and asks whoever is named there, as programs without nss-resolve do.
+const READER: &str = r"echo $$ > /root/reader.pid; while :; do while read -r word server rest; do [ $word = nameserver ] && printf '\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04peek\x04maas\x00\x00\x01\x00\x01' > /dev/udp/$server/53; done < /etc/resolv.conf; done";
+
+fn drift(version: u16) {
+    let Some(mut machine) = Machine::boot(version) else { return };
+    start(&mut machine, POLICY);
+    eprintln!("{version}: {}", journal(&mut machine));
+    machine.asked();
+    machine.write("/root/asker.sh", ASKER);
+    machine.must("(setsid bash /root/asker.sh > /root/asker.log 2>&1 &)");
+    machine.must(&format!("{LINKS} > /root/declared"));
+    let is_declared = format!("diff /root/declared <({LINKS})");
+    let all_good = format!("knotwork host check && {is_declared}");
+
+    // R26, R27: in place, by another file, by another link, by nothing.
+    let resolv_conf = Duration::from_millis(100);
+    for what in [
+        "echo nameserver 9.9.9.9 > /etc/resolv.conf",
+        "rm /etc/resolv.conf; echo nameserver 9.9.9.9 > /etc/resolv.conf",
+        "echo nameserver 9.9.9.9 > /etc/resolv.conf.new; mv /etc/resolv.conf.new /etc/resolv.conf",
+        "ln -sfn /etc/hostname /etc/resolv.conf",
+        "rm /etc/resolv.conf",
+    ] {
+        within(&mut machine, resolv_conf, what, RIGHT);
+        machine.until(&all_good);
+    }
+    // R25: servers that somebody sets give a signal; domains and default routes give none and wait for the slow look.
+    let rest = Duration::from_millis(500);
+    within(&mut machine, rest, "resolvectl dns eth0 9.9.9.9", &is_declared);
+    for what in ["resolvectl domain eth1 '~wrong'", "resolvectl default-route eth1 yes"] {
+        let took = until_right(&mut machine, what, &is_declared);
+        eprintln!("{version}: {what}: right again after {took:?}");
+        assert!(took < Duration::from_secs(30), "the look that needs no hint comes every 5 s: {took:?}");
+    }
+    // R22, by the time that resolved itself needs to be there again.
+    let up = machine.kill_resolved();
+    let took = until_right(&mut machine, "true", &is_declared);
+    eprintln!("{version}: resolved was killed: there again after {up:?}, right after {took:?} more");
+    machine.until(&all_good);
+    machine.must("systemctl stop systemd-resolved");
+    machine.until(&all_good);
+    // R20, from the moment that the link has its lease.
+    machine.recreate_link("eth0");
+    let took = until_right(&mut machine, "true", &is_declared);
+    eprintln!("{version}: eth0 was made anew: right {took:?} after its lease");
+    machine.until(&all_good);
+    for link in ["eth0", "eth1"] {
+        machine.renew_dhcp(link);
+        let took = until_right(&mut machine, "true", &format!("{RIGHT} && {is_declared}"));
+        eprintln!("{version}: a renewal on {link}: right {took:?} after its hooks");
+        machine.until(&all_good);
+    }
+    assert_eq!(metric(&mut machine, "knotwork_host_good"), 1.0, "{}", journal(&mut machine));
+    // A boot: the unit is enabled.
+    machine.reboot();
+    machine.until(&format!("systemctl is-active knotwork-agent && {all_good}"));
+    machine.must("(setsid bash /root/asker.sh > /root/asker.log 2>&1 &)");
+    machine.until("[ $(grep -c 'p[0-9]*.maas' /root/asker.log) -gt 5 ]");
+    machine.must("kill $(cat /root/asker.pid); systemctl stop knotwork-agent");
+
+    // Not one private name at the wrong server, from the first change on.
+    let asked = machine.asked();
+    let is_private =
+        |name: &str| name.ends_with(".maas") || name.ends_with(".homelab") || name.ends_with(".4.168.192.in-addr.arpa");
+    let private: Vec<_> = asked.iter().filter(|(_, name, _)| is_private(name)).collect();
+    let wrong: Vec<_> = private.iter().filter(|(by, ..)| *by != at(INSIDE)).collect();
+    eprintln!("{version}: {} private names were asked, {} of them of the wrong server", private.len(), wrong.len());
+    assert!(private.len() > 100, "the asker asked: {}", private.len());
+    assert!(wrong.is_empty(), "{version}: {wrong:?}\n{}", journal(&mut machine));
+
+    // What is read from a trampled resolv.conf is outside of the promise: counted.
+    machine.must("systemctl start knotwork-agent");
+    machine.write("/root/reader.sh", READER);
+    machine.must("(setsid bash /root/reader.sh > /dev/null 2>&1 &)");
+    let took = until_right(&mut machine, "rm /etc/resolv.conf; echo nameserver 9.9.9.9 > /etc/resolv.conf", RIGHT);
+    machine.must("kill $(cat /root/reader.pid)");
+    let leaked = machine.asked().iter().filter(|(by, name, _)| name == "peek.maas" && *by == at("9.9.9.9")).count();
+    eprintln!(
+        "{version}: a program that reads resolv.conf without a pause asked the wrong server in {leaked} of these {took:?} (0 or 1: names are counted once)"
+    );
+
+    let (code, text) = machine.run("knotwork host rollback");
+    assert!(code == 1 && text.contains("systemctl stop knotwork-agent"), "{text}");
+    machine.must("systemctl stop knotwork-agent && knotwork host rollback");
+}
+
 #[test]
-fn whatever_is_done_to_the_host_is_put_back() {
+fn r20_to_r27_whatever_is_done_to_a_host_of_252_is_put_back() {
+    drift(VERSIONS[0]);
+}
+
+#[test]
+fn r20_to_r27_whatever_is_done_to_a_host_of_257_is_put_back() {
+    drift(VERSIONS[1]);
+}
+
+#[test]
+fn r20_to_r27_whatever_is_done_to_a_host_of_262_is_put_back() {
+    drift(VERSIONS[2]);
+}
+
+/// Policies come and go while the agent runs; those that do not stand change nothing.
+#[test]
+fn a_policy_that_does_not_stand_leaves_the_last_one_in_force() {
     let before_all = machine_state();
     for version in VERSIONS {
         let Some(mut machine) = Machine::boot(version) else { continue };
         start(&mut machine, POLICY);
-        eprintln!("{version}: {}", journal(&mut machine));
-        let links = "resolvectl dns eth0; resolvectl domain eth0; resolvectl domain eth1; resolvectl default-route eth0; resolvectl default-route eth1";
-        // A link that was made anew has another number.
-        let links = format!("({links}) | sed 's/^Link [0-9]* //'");
-        machine.must(&format!("{links} > /root/declared"));
-        let is_declared = format!("diff /root/declared <({links})");
-
-        for what in [
-            "echo nameserver 9.9.9.9 > /etc/resolv.conf",
-            "rm /etc/resolv.conf; echo nameserver 9.9.9.9 > /etc/resolv.conf",
-            "echo nameserver 9.9.9.9 > /etc/resolv.conf.new; mv /etc/resolv.conf.new /etc/resolv.conf",
-            "ln -sfn /etc/hostname /etc/resolv.conf",
-            "rm /etc/resolv.conf",
+        machine.must(&format!("{LINKS} > /root/declared"));
+        let is_declared = format!("diff /root/declared <({LINKS})");
+        let says = |machine: &mut Machine, reason: &str| {
+            machine.until(&format!("systemctl show -P StatusText knotwork-agent | grep -q '{reason}'"));
+        };
+        let file = "/etc/knotwork/policies/policy.yaml";
+        for (reason, text) in [
+            ("PolicyBroken", POLICY.replace("192.168.4.53", "192.168.4.530")),
+            ("PolicyBroken", POLICY[..POLICY.len() / 2].to_owned()),
+            ("LintRefused", "apiVersion: dns.knotwork.dev/v1alpha1\nkind: SplitDNSPolicy\nmetadata: {name: runbook}\nspec:\n  global: {servers: [192.168.4.53, 1.1.1.1], domains: [maas, homelab]}\n".to_owned()),
+            ("ProbeFailed", POLICY.replace("[10.11.0.53]", "[10.11.0.54]").replace("query: pbs.maas, expect: {any: true}", "query: pbs.maas, expect: {addresses: [192.0.2.99]}")),
         ] {
-            let took = until_right(&mut machine, what, RIGHT);
-            eprintln!("{version}: {what}: right again after {took:?}");
-            if took > Duration::from_secs(1) {
-                eprintln!("{}", journal(&mut machine));
-            }
-            machine.until(&format!("knotwork host check && {is_declared}"));
+            machine.write(file, &text);
+            says(&mut machine, reason);
+            // What stood is held meanwhile.
+            machine.must("resolvectl dns eth0 9.9.9.9");
+            machine.until(&format!("{is_declared} && {RIGHT}"));
         }
-        // Set by hand: domains and default routes emit no signal, servers do.
-        for what in
-            ["resolvectl dns eth0 9.9.9.9", "resolvectl domain eth1 '~wrong'", "resolvectl default-route eth1 yes"]
-        {
-            let (code, text) = machine.run(what);
-            assert_eq!(code, 0, "{text}");
-            machine.until(&is_declared);
-        }
-        machine.kill_resolved();
-        machine.until(&format!("knotwork host check && {is_declared}"));
-        machine.must("systemctl stop systemd-resolved");
-        machine.until(&format!("knotwork host check && {is_declared}"));
-        machine.recreate_link("eth0");
-        machine.until(&format!("knotwork host check && {is_declared}"));
-        machine.renew_dhcp("eth0");
-        machine.until(&format!("knotwork host check && {is_declared}"));
-        assert_eq!(metric(&mut machine, "knotwork_host_good"), 1.0, "{}", journal(&mut machine));
-        eprintln!("{version}: {}", journal(&mut machine));
+        // Taken away altogether: nothing is restored by absence.
+        machine.must(&format!("rm {file}"));
+        says(&mut machine, "PolicyBroken");
+        machine.must(&is_declared);
+        // Another one that stands.
+        machine.write(file, &POLICY.replace("[10.11.0.53]", "[10.11.0.54]"));
+        machine.until("resolvectl dns eth0 | grep -q 10.11.0.54");
+        machine.until("systemctl show -P StatusText knotwork-agent | grep -q 'as declared'");
+        assert!(metric(&mut machine, "knotwork_host_changes_total{outcome=\"committed\"}") >= 2.0);
+        assert!(metric(&mut machine, "knotwork_host_changes_total{outcome=\"ProbeFailed\"}") >= 1.0);
 
-        // The agent's own probes go on.
-        machine.must("systemctl stop knotwork-agent");
-        machine.asked();
-        for (name, server) in [("one.maas", INSIDE), ("www.example.net", ISP)] {
-            machine.net(&format!("dig +tries=1 +time=8 @127.0.0.53 {name} A"));
-            let asked = machine.asked();
-            assert!(
-                !asked.is_empty() && asked.iter().all(|(by, _, _)| *by == at(server)),
-                "{version} {name}: {asked:?}"
-            );
+        // R28: somebody who keeps at it is answered more slowly, and said.
+        machine.must("for i in $(seq 60); do rm -f /etc/resolv.conf; echo nameserver 9.9.9.9 > /etc/resolv.conf; sleep 0.02; done");
+        says(&mut machine, "Contested");
+        machine.until(RIGHT);
+        let repairs = metric(&mut machine, "knotwork_host_resolv_conf_repair_seconds_count");
+        assert!((5.0..40.0).contains(&repairs), "{repairs} repairs of 60 changes");
+
+        // R23, R24: the bus and networkd come anew.
+        if machine.run("systemctl restart dbus").0 == 0 {
+            machine.until("systemctl is-active dbus systemd-resolved && systemctl show -P StatusText knotwork-agent | grep -q 'Contested\\|as declared'");
+            machine.must("resolvectl dns eth0 9.9.9.9");
+            machine.until("resolvectl dns eth0 | grep -q 10.11.0.54");
         }
-        machine.must("systemctl start knotwork-agent");
-        let (code, text) = machine.run("knotwork host rollback");
-        assert!(code == 1 && text.contains("systemctl stop knotwork-agent"), "{text}");
+        // What it costs to be there.
+        let pid = machine.must("systemctl show -P MainPID knotwork-agent");
+        let status = machine.must(&format!("grep -E 'VmRSS|RssAnon|ctxt' /proc/{}/status", pid.trim()));
+        eprintln!("{version}: {status}");
         machine.must("systemctl stop knotwork-agent && knotwork host rollback");
     }
     assert_eq!(machine_state(), before_all);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::war::War;
 use crate::hostplan::{Want, paths};
+use crate::resolved::WriteError;
 use crate::resolved::files::HostFiles;
 use crate::split::HostFacts;
 use crate::split::facts::{Content, FileKind};
@@ -85,7 +86,7 @@ impl Guard {
     ///
     /// # Errors
     /// Why it could not be put back; then whoever looks at the whole host finds another way.
-    pub fn mend(&self, path: &str, heard: Instant) -> Result<Option<Mended>, String> {
+    pub fn mend(&self, path: &str, heard: Instant) -> Result<Option<Mended>, WriteError> {
         let Ok(mut known) = self.known.lock() else { return Ok(None) };
         let Some(want) = known.wants.get(path).cloned() else { return Ok(None) };
         let now = self.files.see(path);
@@ -97,8 +98,13 @@ impl Guard {
             return Ok(None);
         }
         known.war.repaired(path, heard);
-        self.files.put(path, &want).map_err(|error| error.to_string())?;
+        self.files.put(path, &want)?;
         Ok(Some(Mended { path: path.to_owned(), took: heard.elapsed() }))
+    }
+
+    /// The files that are guarded.
+    pub fn files(&self) -> &HostFiles {
+        &self.files
     }
 
     /// Says that something was put back elsewhere, and whether it may be.

@@ -25,7 +25,8 @@ use crate::metrics::{self, Health};
 use crate::resolved::Bus;
 use crate::resolved::files::HostFiles;
 use crate::resolved::watch::{FileWatch, Hint, watch_bus, watch_kernel};
-use guard::{Guard, RESOLVED_FILES};
+use crate::split::SystemdVersion;
+use guard::Guard;
 pub use numbers::{Numbers, Problem};
 
 /// Hints that wait; more of them tell nothing new.
@@ -69,6 +70,9 @@ pub enum AgentError {
     Watch(&'static str, String),
 }
 
+/// The bus as the guard knows it.
+type SharedBus = Arc<Mutex<Option<(Bus, SystemdVersion)>>>;
+
 /// What everybody may read.
 #[derive(Debug, Default)]
 pub struct Board(Mutex<Numbers>);
@@ -94,6 +98,8 @@ impl Health for Board {
 struct Agent {
     options: AgentOptions,
     bus: Option<Bus>,
+    /// The same for the guard, with the release of systemd, once that is known.
+    shared_bus: SharedBus,
     bus_watch: Option<JoinHandle<()>>,
     hints: mpsc::Sender<Hint>,
     files: FileWatch,
@@ -129,10 +135,12 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<(),
     let _kernel =
         watch_kernel(hints.clone()).map_err(|error| AgentError::Watch("no watch on links", error.to_string()))?;
     let guard = Arc::new(Guard::new(host_files));
-    tokio::spawn(stand_guard(of_files, guard.clone(), board.clone(), hints.clone()));
+    let shared_bus = SharedBus::default();
+    tokio::spawn(stand_guard(of_files, guard.clone(), (board.clone(), shared_bus.clone()), hints.clone()));
     let mut agent = Agent {
         options,
         bus: None,
+        shared_bus,
         bus_watch: None,
         hints,
         files,
@@ -186,6 +194,7 @@ impl Agent {
         tracing::debug!(?hint, "heard");
         if *hint == Hint::BusGone {
             self.bus = None;
+            *self.shared_bus.lock().unwrap_or_else(PoisonError::into_inner) = None;
             if let Some(watch) = self.bus_watch.take() {
                 watch.abort();
             }
@@ -209,27 +218,39 @@ impl Agent {
 async fn stand_guard(
     mut of_files: mpsc::Receiver<Hint>,
     guard: Arc<Guard>,
-    board: Arc<Board>,
+    (board, bus): (Arc<Board>, SharedBus),
     hints: mpsc::Sender<Hint>,
 ) {
     while let Some(hint) = of_files.recv().await {
         let heard = Instant::now();
-        if matches!(&hint, Hint::File(path) if path == crate::hostplan::paths::RESOLV_CONF || RESOLVED_FILES.contains(&path.as_str()))
-            && let Hint::File(path) = &hint
-        {
+        if let Hint::File(path) = &hint {
             match guard.mend(path, heard) {
                 Ok(Some(mended)) => {
                     tracing::warn!(path, took = ?mended.took, "somebody changed it: put back");
                     board.with().mended(&mended);
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(path, error, "somebody changed it, and it cannot be put back so"),
+                Err(error) => rewrite(&guard, &bus, path, heard, &board, &error.to_string()).await,
             }
         }
         if hints.send(hint).await.is_err() {
             return;
         }
     }
+}
+
+/// Resolved's own directory is not ours to write in without the capability for it: resolved is asked to.
+async fn rewrite(guard: &Guard, bus: &SharedBus, path: &str, heard: Instant, board: &Board, why: &str) {
+    let bus = bus.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if path != crate::hostplan::paths::RESOLV_CONF
+        && let Some((bus, version)) = bus
+        && crate::host::rewrite(&bus, guard.files(), version).await
+    {
+        let mended = guard::Mended { path: path.to_owned(), took: heard.elapsed() };
+        tracing::warn!(path, took = ?mended.took, "somebody changed it: resolved wrote it anew");
+        return board.with().mended(&mended);
+    }
+    tracing::warn!(path, why, "somebody changed it, and it cannot be put back so");
 }
 
 /// How many looks may follow hints at once.

@@ -1,6 +1,7 @@
 //! One look at the host, and what follows from it.
 
 use std::path::PathBuf;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::guard::RESOLVED_FILES;
@@ -9,6 +10,7 @@ use super::{Agent, notify};
 use crate::host::{Confirm, Host, HostError, Step, Store, Survey, Under, Which};
 use crate::hostplan::{Refusal, paths, preflight};
 use crate::resolved::Bus;
+use crate::resolved::watch::Hint;
 
 /// A look that changed something is followed by another one, to see that it is so; not without end.
 const ROUNDS: usize = 4;
@@ -102,6 +104,8 @@ impl Agent {
             return Ok(Round::Rest(None));
         };
         self.watch(&survey.targets.paths);
+        *self.shared_bus.lock().unwrap_or_else(PoisonError::into_inner) =
+            survey.facts.systemd.map(|release| (bus.clone(), release));
         if let Some(under) = &survey.under {
             self.board.with().specs.clone_from(&under.specs);
         }
@@ -294,20 +298,19 @@ impl Agent {
             return;
         }
         let Some(bus) = self.bus.clone() else { return };
-        let (options, board) = (self.options.host.clone(), self.board.clone());
+        let (options, board, hints) = (self.options.host.clone(), self.board.clone(), self.hints.clone());
         self.probing = Some(tokio::spawn(async move {
             let Ok(survey) = Survey::over(&options, Which::Accepted, Ok(bus.clone())).await else { return };
             let probes = crate::host::probe(&bus, &survey.wish).await;
-            for probe in &probes {
-                let known = board.with().probes.iter().find(|known| known.name == probe.name).cloned();
-                let was = known.and_then(|known| known.wrong);
-                match (&was, &probe.wrong) {
-                    (None, Some(wrong)) => tracing::warn!(probe = probe.name, wrong, "a probe fails"),
-                    (Some(_), None) => tracing::info!(probe = probe.name, "the probe passes again"),
-                    _ => {}
-                }
-            }
+            let wrong = |probes: &[crate::host::Probed]| -> Vec<(String, bool)> {
+                probes.iter().map(|probe| (probe.name.clone(), probe.wrong.is_some())).collect()
+            };
+            let is_news = wrong(&board.with().probes) != wrong(&probes);
             board.with().probes = probes;
+            if is_news {
+                // Whoever is full of hints looks anyway.
+                let _ = hints.try_send(Hint::Probes);
+            }
         }));
     }
 
@@ -319,9 +322,13 @@ impl Agent {
             at: at.clone(),
             message: format!("somebody keeps changing it: put back {times} times in ten minutes"),
         }));
+        let mut board = self.board.with();
+        problems.extend(board.probes.iter().filter_map(|probe| {
+            let message = probe.wrong.clone()?;
+            Some(Problem { reason: "ProbeFailed", at: format!("probe {}", probe.name), message })
+        }));
         problems.sort();
         problems.dedup();
-        let mut board = self.board.with();
         for new in
             problems.iter().filter(|new| !board.problems.iter().any(|old| old.reason == new.reason && old.at == new.at))
         {

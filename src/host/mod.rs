@@ -19,6 +19,7 @@ mod undo;
 pub use error::HostError;
 pub use probes::Probed;
 pub use repair::Repaired;
+pub use services::rewrite;
 pub use store::Store;
 pub use survey::{Survey, Under, Which, under_policies};
 pub use transaction::{Applied, Confirm, DEAD_MAN, Host, HostOptions, Step};

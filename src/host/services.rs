@@ -12,7 +12,7 @@ use crate::resolved::gather::whose;
 use crate::resolved::network1::Network1;
 use crate::resolved::nm::NetworkManager;
 use crate::resolved::resolve1::Resolve1;
-use crate::resolved::systemd1::Systemd1;
+use crate::resolved::systemd1::{Systemd1, Unit};
 use crate::resolved::{Bus, BusError, Reason};
 use crate::split::facts::Content;
 use crate::split::{RoutedDomain, SystemdVersion};
@@ -74,12 +74,13 @@ async fn told(
         },
         Effect::RewriteResolved => {
             let text = files.text(paths::RESOLV_CONF).unwrap_or_default();
-            match () {
-                // What was done before in the same change has had it written.
-                () if matches!(whose(&text), Content::Stub | Content::Uplink | Content::Static) => Ok(""),
-                () if version >= REWRITES && reload(bus).await.is_ok() => Ok("resolved wrote its files anew"),
-                () if rewritten(bus, files).await => Ok("resolved wrote its files anew"),
-                () => restart(bus, store).await,
+            // What was done before in the same change may have had it written.
+            if matches!(whose(&text), Content::Stub | Content::Uplink | Content::Static) {
+                return Ok("");
+            }
+            match rewrite(bus, files, version).await {
+                true => Ok("resolved wrote its files anew"),
+                false => restart(bus, store).await,
             }
         }
         Effect::ReloadResolved if version >= RELOADS => {
@@ -98,10 +99,14 @@ async fn reload(bus: &Bus) -> Result<(), HostError> {
     up(bus, "reload").await
 }
 
-/// Adds a domain to a link and takes it away again: resolved then writes its files, whatever is in them. It has no call for
-/// that alone, setting what is set already does nothing, and a restart would leave the host without a resolver for its
-/// time [tried on 252, 257 and 262].
-async fn rewritten(bus: &Bus, files: &HostFiles) -> bool {
+/// Makes resolved write its files anew without a restart, which would leave the host without a resolver for its time.
+/// Whether it did.
+pub async fn rewrite(bus: &Bus, files: &HostFiles, version: SystemdVersion) -> bool {
+    if version >= REWRITES {
+        return reload(bus).await.is_ok();
+    }
+    // It has no call for that alone, and setting what is set already does nothing: a domain that nobody asks for comes to a
+    // link and goes again [tried on 252 and 257].
     let resolved = Resolve1(bus);
     let Ok(manager) = resolved.manager().await else { return false };
     let Ok(passing) = PASSING.parse::<RoutedDomain>() else { return false };
@@ -162,7 +167,7 @@ async fn restart(bus: &Bus, store: &Store) -> Result<&'static str, HostError> {
     store.set_restarts(Restarts { last: now(), count: count + 1 })?;
     step("a restart is to be");
     let systemd = Systemd1(bus);
-    let unit = systemd.unit(RESOLVED).await?;
+    let unit = idle(systemd).await?;
     if unit.active == "failed" || unit.hit_start_limit() {
         systemd.reset_failed(RESOLVED).await?;
         systemd.start(RESOLVED).await?;
@@ -172,6 +177,18 @@ async fn restart(bus: &Bus, store: &Store) -> Result<&'static str, HostError> {
     step("resolved is starting");
     up(bus, "restart").await?;
     Ok("resolved was restarted")
+}
+
+/// The unit once nobody else's job is under way on it: ours would cancel that, and whoever asked for it would be told so.
+async fn idle(systemd: Systemd1<'_>) -> Result<Unit, BusError> {
+    let end = tokio::time::Instant::now() + COMING_UP;
+    loop {
+        let unit = systemd.unit(RESOLVED).await?;
+        if !unit.has_job || tokio::time::Instant::now() >= end {
+            return Ok(unit);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Waits until resolved answers.

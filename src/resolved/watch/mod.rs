@@ -29,6 +29,8 @@ pub enum Hint {
     File(String),
     /// Something in a directory of policies.
     Policies,
+    /// Lookups ended otherwise than the last time.
+    Probes,
 }
 
 /// Where hints go. Bounded: whoever is full of hints needs no more of them to look.
