@@ -95,7 +95,8 @@ impl Machine {
             .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "bash"])
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/machine_lab.sh"))
             .args([root.as_path(), work.path(), std::env::current_exe().unwrap().as_path()])
-            .arg(env!("CARGO_BIN_EXE_knotwork"))
+            // Another build of it, to be measured.
+            .arg(std::env::var_os("KNOTWORK_LAB_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_knotwork").into()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
