@@ -30,8 +30,8 @@ spec:
     - {name: world, query: example.com, expect: {any: true}}
 ";
 
-/// Runs the shipped unit with a quick poll; waits until it says that it is ready, which it is after its first change.
-fn start(machine: &mut Machine, policy: &str) {
+/// Runs the shipped unit with this time between slow looks; waits until it says that it is ready, which it is after its first change.
+fn start(machine: &mut Machine, policy: &str, poll: &str) {
     let unit = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/systemd/knotwork-agent.service"));
     machine.must("mkdir -p /etc/knotwork/policies");
     machine.write("/etc/knotwork/policies/policy.yaml", policy);
@@ -39,7 +39,7 @@ fn start(machine: &mut Machine, policy: &str) {
     machine.must("mkdir -p /etc/systemd/system/knotwork-agent.service.d");
     machine.write(
         "/etc/systemd/system/knotwork-agent.service.d/quick.conf",
-        "[Service]\nExecStart=\nExecStart=/usr/local/bin/knotwork agent -f /etc/knotwork/policies --listen 127.0.0.1:9469 --poll 5s\n",
+        &format!("[Service]\nExecStart=\nExecStart=/usr/local/bin/knotwork agent -f /etc/knotwork/policies --listen 127.0.0.1:9469 --poll {poll}\n"),
     );
     machine.must("systemctl daemon-reload && systemctl enable knotwork-agent 2>&1");
     let (code, text) = machine.run("systemctl start knotwork-agent");
@@ -76,19 +76,22 @@ fn until_right(machine: &mut Machine, what: &str, right: &str) -> Duration {
     Duration::from_micros(text.trim().lines().last().unwrap().parse().unwrap())
 }
 
-/// The machine is shared and noisy: of several tries one must keep to the time; all are told.
-fn within(machine: &mut Machine, bound: Duration, what: &str, right: &str) {
-    let mut all = Vec::new();
-    for _ in 0..5 {
+/// Far below the slow look, far above what it takes: whether the watch works, on a machine that is shared and noisy. What
+/// it takes is told, and held to the design's bounds where `KNOTWORK_BOUNDS` says that nothing else runs.
+fn soon(machine: &mut Machine, bound: Duration, what: &str, right: &str) {
+    let mut all: Vec<Duration> = Vec::new();
+    for _ in 0..3 {
         all.push(until_right(machine, what, right));
-        if all.last().is_some_and(|took| *took <= bound) && all.len() >= 3 {
-            break;
-        }
         // Only ten of these within five seconds are answered at once.
         std::thread::sleep(Duration::from_secs(1));
     }
-    eprintln!("{}: {what}: right again after {all:?}", machine.version);
-    assert!(all.iter().any(|took| *took <= bound), "{what}: {all:?}\n{}", journal(machine));
+    told(machine, bound, what, &all);
+}
+
+fn told(machine: &mut Machine, bound: Duration, what: &str, all: &[Duration]) {
+    eprintln!("systemd {}: {what}: right again after {all:?}", machine.version);
+    let bound = if std::env::var_os("KNOTWORK_BOUNDS").is_some() { bound } else { Duration::from_secs(60) };
+    assert!(all.iter().all(|took| *took <= bound), "{what}: {all:?}\n{}", journal(machine));
 }
 
 /// Asks for private names through resolved without end, as programs of the host do.
@@ -99,8 +102,8 @@ const READER: &str = r"echo $$ > /root/reader.pid; while :; do while read -r wor
 
 fn drift(version: u16) {
     let Some(mut machine) = Machine::boot(version) else { return };
-    start(&mut machine, POLICY);
-    eprintln!("{version}: {}", journal(&mut machine));
+    // Nothing of this is found by the slow look.
+    start(&mut machine, POLICY, "60m");
     machine.asked();
     machine.write("/root/asker.sh", ASKER);
     machine.must("(setsid bash /root/asker.sh > /root/asker.log 2>&1 &)");
@@ -117,33 +120,34 @@ fn drift(version: u16) {
         "ln -sfn /etc/hostname /etc/resolv.conf",
         "rm /etc/resolv.conf",
     ] {
-        within(&mut machine, resolv_conf, what, RIGHT);
+        soon(&mut machine, resolv_conf, what, RIGHT);
         machine.until(&all_good);
     }
-    // R25: servers that somebody sets give a signal; domains and default routes give none and wait for the slow look.
+    // R25: servers that somebody sets give a signal, domains and default routes give none: they are found with it.
     let rest = Duration::from_millis(500);
-    within(&mut machine, rest, "resolvectl dns eth0 9.9.9.9", &is_declared);
-    for what in ["resolvectl domain eth1 '~wrong'", "resolvectl default-route eth1 yes"] {
-        let took = until_right(&mut machine, what, &is_declared);
-        eprintln!("{version}: {what}: right again after {took:?}");
-        assert!(took < Duration::from_secs(30), "the look that needs no hint comes every 5 s: {took:?}");
-    }
-    // R22, by the time that resolved itself needs to be there again.
-    let up = machine.kill_resolved();
+    soon(
+        &mut machine,
+        rest,
+        "resolvectl default-route eth1 yes; resolvectl domain eth1 '~wrong'; resolvectl dns eth0 9.9.9.9",
+        &is_declared,
+    );
+    // R22, from when resolved itself is there again.
+    machine.kill_resolved();
     let took = until_right(&mut machine, "true", &is_declared);
-    eprintln!("{version}: resolved was killed: there again after {up:?}, right after {took:?} more");
+    told(&mut machine, rest, "resolved is there again after SIGKILL", &[took]);
     machine.until(&all_good);
-    machine.must("systemctl stop systemd-resolved");
+    // Stopped, it is started again: by the agent, or by the next program that asks (then systemd cancels the stop).
+    machine.run("systemctl stop systemd-resolved");
     machine.until(&all_good);
-    // R20, from the moment that the link has its lease.
+    // R20, from when the link has its lease.
     machine.recreate_link("eth0");
     let took = until_right(&mut machine, "true", &is_declared);
-    eprintln!("{version}: eth0 was made anew: right {took:?} after its lease");
+    told(&mut machine, rest, "eth0 was made anew", &[took]);
     machine.until(&all_good);
     for link in ["eth0", "eth1"] {
         machine.renew_dhcp(link);
         let took = until_right(&mut machine, "true", &format!("{RIGHT} && {is_declared}"));
-        eprintln!("{version}: a renewal on {link}: right {took:?} after its hooks");
+        told(&mut machine, rest, "a lease was renewed", &[took]);
         machine.until(&all_good);
     }
     assert_eq!(metric(&mut machine, "knotwork_host_good"), 1.0, "{}", journal(&mut machine));
@@ -201,7 +205,7 @@ fn a_policy_that_does_not_stand_leaves_the_last_one_in_force() {
     let before_all = machine_state();
     for version in VERSIONS {
         let Some(mut machine) = Machine::boot(version) else { continue };
-        start(&mut machine, POLICY);
+        start(&mut machine, POLICY, "2s");
         machine.must(&format!("{LINKS} > /root/declared"));
         let is_declared = format!("diff /root/declared <({LINKS})");
         let says = |machine: &mut Machine, reason: &str| {
@@ -217,7 +221,7 @@ fn a_policy_that_does_not_stand_leaves_the_last_one_in_force() {
             machine.write(file, &text);
             says(&mut machine, reason);
             // What stood is held meanwhile.
-            machine.must("resolvectl dns eth0 9.9.9.9");
+            machine.must("resolvectl domain eth1 '~wrong'");
             machine.until(&format!("{is_declared} && {RIGHT}"));
         }
         // Taken away altogether: nothing is restored by absence.
@@ -238,12 +242,12 @@ fn a_policy_that_does_not_stand_leaves_the_last_one_in_force() {
         let repairs = metric(&mut machine, "knotwork_host_resolv_conf_repair_seconds_count");
         assert!((5.0..40.0).contains(&repairs), "{repairs} repairs of 60 changes");
 
-        // R23, R24: the bus and networkd come anew.
-        if machine.run("systemctl restart dbus").0 == 0 {
-            machine.until("systemctl is-active dbus systemd-resolved && systemctl show -P StatusText knotwork-agent | grep -q 'Contested\\|as declared'");
-            machine.must("resolvectl dns eth0 9.9.9.9");
-            machine.until("resolvectl dns eth0 | grep -q 10.11.0.54");
-        }
+        // R23: the bus comes anew; resolved does not find its way back to it.
+        machine.must("systemctl restart dbus");
+        machine.until("resolvectl dns eth0 | grep -q 10.11.0.54");
+        machine.must("resolvectl dns eth0 9.9.9.9");
+        machine.until("resolvectl dns eth0 | grep -q 10.11.0.54");
+        machine.until(&format!("knotwork host check && {RIGHT}"));
         // What it costs to be there.
         let pid = machine.must("systemctl show -P MainPID knotwork-agent");
         let status = machine.must(&format!("grep -E 'VmRSS|RssAnon|ctxt' /proc/{}/status", pid.trim()));

@@ -109,6 +109,8 @@ struct Agent {
     failed: Option<pass::Failed>,
     /// Failures in a row of what is no policy's fault.
     stumbles: u32,
+    /// Since when resolved runs without its name on the bus.
+    nameless: Option<Instant>,
     probing: Option<JoinHandle<()>>,
     written: Option<(Instant, String)>,
 }
@@ -148,6 +150,7 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<(),
         board,
         failed: None,
         stumbles: 0,
+        nameless: None,
         probing: None,
         written: None,
     };

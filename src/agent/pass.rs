@@ -27,6 +27,9 @@ const METRICS_EVERY: Duration = Duration::from_secs(15);
 /// While resolved starts or another process works here.
 const SOON: Duration = Duration::from_secs(1);
 
+/// A resolver that runs and is not on the bus after this time has lost it.
+const STARTING: Duration = Duration::from_secs(10);
+
 /// A policy that would not stand.
 #[derive(Debug)]
 pub(super) struct Failed {
@@ -111,8 +114,13 @@ impl Agent {
         }
         self.say_of(&survey, problems);
         if is_starting(&survey) {
-            problems.push(Problem::host("ResolverStarting", "systemd-resolved does not answer yet"));
-            return Ok(Round::Rest(Some(Instant::now() + SOON)));
+            let since = *self.nameless.get_or_insert_with(Instant::now);
+            problems.push(Problem::host("ResolverStarting", "systemd-resolved does not answer on the bus yet"));
+            if since.elapsed() < STARTING {
+                return Ok(Round::Rest(Some(Instant::now() + SOON)));
+            }
+        } else {
+            self.nameless = None;
         }
         match survey.text == accepted {
             true => self.hold(bus, survey, problems).await,

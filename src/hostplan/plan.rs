@@ -159,16 +159,21 @@ fn put_back(work: &mut Work<'_>) {
     }
 }
 
-/// A resolver that was stopped or has failed answers nobody, and /etc/resolv.conf leads to it.
+/// A resolver that was stopped or has failed answers nobody, and /etc/resolv.conf leads to it. One that runs without its
+/// name lost the bus under it, and does not come back to it by itself [tried on 252 and 262 with `systemctl restart dbus`].
 fn asleep(work: &mut Work<'_>) {
     let services = &work.facts.services;
     let unit = services.resolved.as_ref().filter(|unit| unit.load == "loaded");
-    let state = unit.and_then(|unit| unit.active.as_deref()).filter(|state| matches!(*state, "inactive" | "failed"));
+    let state =
+        unit.and_then(|unit| unit.active.as_deref()).filter(|state| matches!(*state, "inactive" | "failed" | "active"));
     if services.resolver_owner.as_deref() == Some("")
         && !preflight::is_nothing(work.wish)
         && let Some(state) = state
     {
-        let why = format!("systemd-resolved does not run (its unit is {state}): it is started");
+        let why = match state {
+            "active" => "systemd-resolved runs and has lost the bus: it is restarted".to_owned(),
+            _ => format!("systemd-resolved does not run (its unit is {state}): it is started"),
+        };
         work.plan.needs.push(super::Need { effect: Effect::RestartResolved, why });
     }
 }

@@ -173,6 +173,7 @@ fn a_resolver_that_was_stopped_is_started_and_one_that_is_just_starting_is_left_
             "{needs:?}"
         );
     }
+    assert!(with("active", "").iter().any(|need| need.why.contains("lost the bus")));
     assert!(with("activating", "").is_empty());
     assert!(with("active", "systemd-resolved").is_empty());
 }

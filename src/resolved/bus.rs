@@ -96,7 +96,10 @@ impl Bus {
                 .await?;
             proxy.call_with_flags::<_, B, R>(method, zbus::proxy::MethodFlags::NO_AUTO_START, body).await
         };
-        match tokio::time::timeout(self.deadline, call).await {
+        let began = tokio::time::Instant::now();
+        let ended = tokio::time::timeout(self.deadline, call).await;
+        tracing::trace!(object = object.path, method, took = ?began.elapsed(), "called");
+        match ended {
             // A call that wants a reply gives one or an error.
             Ok(Ok(reply)) => reply.ok_or_else(|| BusError::new(Reason::Other, &name(), "no reply".into())),
             Ok(Err(error)) => Err(BusError::of(&name(), &error)),

@@ -5,7 +5,6 @@ use crate::resolved::bus::Bus;
 use crate::resolved::error::Reason;
 use crate::resolved::systemd1::{self, NETWORK_MANAGER, NETWORKD, RESOLVED, Systemd1};
 use crate::resolved::{network1, nm, resolve1};
-use crate::split::facts::UnitState;
 use crate::split::{HostFacts, SystemdVersion};
 
 pub(super) async fn gather(work: &mut Work, facts: &mut HostFacts) {
@@ -28,20 +27,19 @@ pub(super) async fn gather(work: &mut Work, facts: &mut HostFacts) {
 async fn units(work: &mut Work, bus: &Bus, facts: &mut HostFacts) {
     facts.services.systemd = Some(true);
     let systemd = Systemd1(bus);
-    let asked = systemd.version().await;
+    let (asked, resolved, networkd, network_manager) = tokio::join!(
+        systemd.version(),
+        systemd.state(RESOLVED),
+        systemd.state(NETWORKD),
+        systemd.state(NETWORK_MANAGER)
+    );
     if let Some(version) = work.bus("systemd's version", asked) {
         facts.systemd = version.parse().ok();
         facts.systemd_package = Some(version);
     }
-    let mut states: [Option<UnitState>; 3] = [None, None, None];
-    for (state, unit) in states.iter_mut().zip([RESOLVED, NETWORKD, NETWORK_MANAGER]) {
-        let asked = systemd.unit(unit).await;
-        *state = work.bus(unit, asked).map(|unit| unit.facts());
-    }
-    let [resolved, networkd, network_manager] = states;
-    facts.services.resolved = resolved;
-    facts.services.networkd = networkd;
-    facts.services.network_manager = network_manager;
+    facts.services.resolved = work.bus(RESOLVED, resolved);
+    facts.services.networkd = work.bus(NETWORKD, networkd);
+    facts.services.network_manager = work.bus(NETWORK_MANAGER, network_manager);
 }
 
 /// The program behind resolved's name; empty where nobody has it.
