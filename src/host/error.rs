@@ -68,6 +68,12 @@ pub enum HostError {
         /// What is missing.
         why: String,
     },
+    /// No bus, where services must be told.
+    #[error(
+        "no system bus answers, and services must be told of this: nothing was changed; see that dbus runs and its socket is \
+         reachable (in a container: mount the directory /run/dbus)"
+    )]
+    NoBus,
     /// A call on the bus.
     #[error("{0}")]
     Bus(#[from] BusError),
@@ -130,6 +136,7 @@ impl HostError {
             HostError::Store { .. } => "Store",
             HostError::Torn { .. } => "StoreTorn",
             HostError::File { error } => error.reason(),
+            HostError::NoBus => "NoBus",
             HostError::ChangedMeanwhile { .. } => "ChangedMeanwhile",
             HostError::Unfinished { .. } => "Unfinished",
             HostError::Bus(error) => error.reason.word(),

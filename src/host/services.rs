@@ -18,7 +18,7 @@ use crate::split::facts::Content;
 use crate::split::{RoutedDomain, SystemdVersion};
 
 /// The unit of resolved.
-const RESOLVED: &str = "systemd-resolved.service";
+pub(super) const RESOLVED: &str = "systemd-resolved.service";
 
 /// Seconds between two restarts: five starts within ten seconds are systemd's limit (`DefaultStartLimitBurst=`), and we
 /// are not the only one who restarts it.

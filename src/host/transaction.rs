@@ -10,13 +10,13 @@ use super::probes::{self, Probed};
 use super::store::Store;
 use super::undo::{AWAY, Undone, same, undo};
 use super::{links, services};
-use crate::hostplan::{HostPlan, Record, Recorded, Seen, SeenFile, Stage, Targets, Want};
+use crate::hostplan::{Effect, HostPlan, Record, Recorded, Seen, SeenFile, Stage, Targets, Want};
 use crate::resolved::Bus;
 use crate::resolved::fault::step;
 use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
 use crate::split::HostFacts;
-use crate::split::facts::{DefaultRoute, Link};
+use crate::split::facts::{DefaultRoute, FileKind, Link};
 use crate::split::wish::{LinkWish, Wish};
 
 /// How long the dead man waits beyond what a transaction may take by itself: probes, restarts with their rest.
@@ -222,6 +222,10 @@ impl Host {
         (confirm, dead_man): (Confirm, Duration),
         tell: Tell<'_>,
     ) -> Result<Applied, HostError> {
+        let told = |stage| plan.effects(stage).into_iter().any(|effect| effect != Effect::None);
+        if self.bus.is_none() && (!plan.links.is_empty() || told(Stage::Before) || told(Stage::Last)) {
+            return Err(HostError::NoBus);
+        }
         let mut record = self.store.record()?;
         let mut tx = self.written_down(wish, facts, plan);
         (tx.record, tx.accepted) = (record.clone(), self.store.accepted()?);
@@ -371,12 +375,18 @@ impl Run<'_, '_> {
             if !volatile && !same(&self.host.files.see(&step.path), &step.from) {
                 return Err(HostError::ChangedMeanwhile { path: step.path.clone() });
             }
-            self.host.files.put(&step.path, &step.to)?;
+            // Where a link of ours replaced a file, its owner and attributes are nowhere but in our memory.
+            let before = self.tx.record.files.get(&step.path).map(|known| &known.before);
+            let before = before.filter(|_| step.from.kind != FileKind::File);
+            match before.filter(|before| Want::again(before).as_ref() == Some(&step.to)) {
+                Some(before) => self.host.files.put_back(&step.path, before)?,
+                None => self.host.files.put(&step.path, &step.to)?,
+            }
             (self.tell)(Step::File(step.path.clone()));
         }
         for effect in self.plan.effects(stage) {
             let Some(bus) = &self.host.bus else {
-                // The plan refuses what needs a bus where there is none; the rest is read at the next start.
+                // Nobody has to be told, or there would be one.
                 continue;
             };
             let done = services::tell(bus, (&self.host.store, &self.host.files), effect, self.wish.systemd).await?;

@@ -8,6 +8,7 @@ use super::store::Store;
 use crate::hostplan::{Effect, SeenFile, mechanisms};
 use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
+use crate::resolved::systemd1::Systemd1;
 use crate::resolved::{Bus, Reason};
 
 /// What became of an undo.
@@ -52,7 +53,7 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         // What was learnt of servers under the change is not true any more; nothing hangs on it.
         let _ = Resolve1(bus).flush_caches().await;
         let _ = Resolve1(bus).reset_server_features().await;
-        away = if undone.kept.is_empty() { None } else { bus.call_daemon().await.err().map(|error| error.to_string()) };
+        away = if undone.kept.is_empty() { None } else { is_away(bus).await };
     } else if !tx.links.is_empty() || effects.iter().any(|effect| *effect != Effect::None) {
         away = Some("no bus answers".to_owned());
     }
@@ -61,7 +62,7 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
     }
     match away {
         // Services hold what the files do not say any more: the next start tells them.
-        Some(why) => undone.kept.push((AWAY.to_owned(), format!("{why}: services and links were not told"))),
+        Some(why) => undone.kept.push((AWAY.to_owned(), format!("{why}; the next start tells them"))),
         None => {
             tx.state = if undone.kept.is_empty() { State::RolledBack } else { State::PartlyRolledBack };
             tx.ended = Some(now());
@@ -73,8 +74,23 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
     undone
 }
 
-/// Under what an undo says that the bus is away.
-pub(super) const AWAY: &str = "the bus";
+/// Under what an undo says that those whom it must tell are away.
+pub(super) const AWAY: &str = "services and links";
+
+/// Why nobody can be told now and may be later: the bus is away, or resolved, which keeps what links have over its end.
+async fn is_away(bus: &Bus) -> Option<String> {
+    if let Err(error) = bus.call_daemon().await {
+        return Some(error.to_string());
+    }
+    let silent = Resolve1(bus).manager().await.err()?;
+    match Systemd1(bus).unit(services::RESOLVED).await {
+        Ok(unit) if unit.load == "loaded" && !unit.is_masked() => {
+            Some(format!("{} is {} and does not answer: {silent}", services::RESOLVED, unit.active))
+        }
+        // Masked or gone, it takes its settings with it.
+        _ => None,
+    }
+}
 
 /// Puts one file back; whether it had to.
 fn file(files: &HostFiles, entry: &FileEntry, undone: &mut Undone) -> bool {
