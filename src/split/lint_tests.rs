@@ -49,6 +49,31 @@ fn ids(spec: &str, facts: &HostFacts) -> Vec<&'static str> {
 
 const LAB: &str = "routes: [{name: lab, domains: [maas, homelab], servers: [192.168.4.53], reverseFor: [192.168.4.0/24], failClosed: true}]";
 
+/// Servers that resolved took from a foreign resolv.conf go with that file: neither is a host refused that somebody else's
+/// file has reached, nor is one accepted that has no other servers for the rest.
+#[test]
+fn imported_servers_go_with_the_foreign_file() {
+    for version in [252, 257, 262] {
+        let mut host = home(version);
+        host.global.servers = Some(vec!["1.1.1.1".parse().unwrap()]);
+        host.global.domains = Some(vec!["isp.test".parse().unwrap()]);
+        host.global.imported = Some(true);
+        let touching = format!("global: {{domains: []}}\n{LAB}");
+        assert_eq!(ids(&touching, &host), [""; 0], "{version}");
+        for link in host.links.iter_mut().flatten() {
+            link.servers = Some(Vec::new());
+        }
+        let told = ids(LAB, &host);
+        assert!(
+            told.contains(&if version < 258 { "moves-default-route" } else { "loses-default-route" }),
+            "{version}: {told:?}"
+        );
+        // Left alone, the file stays and so do its servers.
+        let told = ids(&format!("resolvConf: Unmanaged\n{LAB}"), &host);
+        assert!(version < 258 || !told.contains(&"loses-default-route"), "{version}: {told:?}");
+    }
+}
+
 #[test]
 fn a_good_policy_is_quiet_at_every_version() {
     for version in 240..=262 {

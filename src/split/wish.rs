@@ -166,6 +166,11 @@ impl Wish {
         let mut under = facts.clone();
         under.systemd = Some(self.systemd);
         let global = &mut under.global;
+        if self.resolv_conf != ResolvConf::Unmanaged && global.imported == Some(true) {
+            // What resolved took from a foreign resolv.conf, servers and search list, goes with that file.
+            (global.servers, global.domains) = (Some(Vec::new()), Some(Vec::new()));
+            (global.current, global.imported) = (None, Some(false));
+        }
         if let Some(servers) = &self.global.servers {
             global.servers = Some(servers.clone());
             (global.current, global.imported) = (None, Some(false));

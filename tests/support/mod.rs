@@ -13,6 +13,7 @@ pub mod machine;
 pub mod parts;
 pub mod proxy;
 pub mod resolved;
+pub mod schema;
 pub mod site;
 pub mod wait;
 pub mod writer;
