@@ -56,7 +56,7 @@ fn row(what: &str, policy: &str, facts: &HostFacts) -> String {
     let version = facts.systemd.expect("known");
     let record = Record::default();
     let wish = under_policies(&inputs, facts, version).expect("good policies").wish;
-    let files = HostFiles::new(&root.display().to_string());
+    let files = HostFiles::new(root.display().to_string());
     let seen = files.see_all(&hostplan::targets(&wish, facts, &record));
     let (mut lowered, mut planned, mut all): (Vec<Duration>, Vec<Duration>, Vec<Duration>) = Default::default();
     let mut told = String::new();

@@ -26,13 +26,16 @@ fn names() -> Vec<(Name, RrType)> {
     (0..NAMES).map(name).map(|(text, rtype)| (Name::parse(&text).expect("a name"), rtype)).collect()
 }
 
+/// Its name, its facts by release, and the releases.
+type Host = (&'static str, fn(u16) -> HostFacts, &'static [u16]);
+
 /// The table.
 pub fn run() -> String {
     let names = names();
     let mut table = String::from(
         "| host | systemd | scopes | domains | `route()`, names/s | with `failClosed`, names/s |\n|---|---|---|---|---|---|\n",
     );
-    let hosts: [(&str, fn(u16) -> HostFacts, &[u16]); 3] = [
+    let hosts: [Host; 3] = [
         ("homelab", worlds::homelab, &[252, 257, 262]),
         ("eight links", worlds::large, &[252, 257, 262]),
         ("eight delegates", worlds::delegated, &[262]),

@@ -50,7 +50,7 @@ pub fn run() -> String {
         machine.write("/root/policy.yaml", POLICY);
         machine.must(COMMANDS[0]);
         changes_nothing(&mut machine);
-        let mut script = String::from("for i in $(seq ROUNDS); do\n".replace("ROUNDS", &ROUNDS.to_string()));
+        let mut script = format!("for i in $(seq {ROUNDS}); do\n");
         for command in COMMANDS {
             script.push_str(&format!(
                 "s=$EPOCHREALTIME; {command} > /dev/null 2>&1; c=$?; e=$EPOCHREALTIME; echo $c $((10#${{e/./}} - 10#${{s/./}}))\n"

@@ -3,7 +3,9 @@
 //! What can be judged by who is asked, is: each declared domain is routed on the host as it would be, and once more with each
 //! link gone. Only what routing does not show is told from the settings.
 
-use super::facts::HostFacts;
+use std::cell::OnceCell;
+
+use super::facts::{HostFacts, Link};
 use super::lint_names as names;
 pub use super::lint_rules::{RULES, Rule, Severity, rule, unknown_rule};
 use super::lower::{domain_limit, server_limit};
@@ -43,7 +45,7 @@ impl Finding {
 pub fn lint(merged: &Merged, facts: &HostFacts, wish: &Wish) -> Vec<Finding> {
     let under = wish.under(facts);
     let (before, after) = (Asks::new(facts, wish.systemd), Asks::new(&under, wish.systemd));
-    let mut lint = Lint { merged, facts, wish, under, before, after, found: Vec::new() };
+    let mut lint = Lint { merged, facts, wish, under, before, after, without: OnceCell::new(), found: Vec::new() };
     lint.reported();
     lint.limits();
     lint.routes();
@@ -64,6 +66,7 @@ struct Lint<'a> {
     under: HostFacts,
     before: Asks,
     after: Asks,
+    without: OnceCell<Vec<(String, Asks)>>,
     found: Vec<Finding>,
 }
 
@@ -202,22 +205,12 @@ impl Lint<'_> {
             let message = format!("names below {} would be asked of nobody", domain_words(&nobody));
             return self.find("route-differs", policy, field, message);
         }
-        // With each link gone, and with all of them.
-        let links = self.under.links.clone().unwrap_or_default();
-        let used: Vec<usize> =
-            (0..links.len()).filter(|i| links[*i].servers.as_ref().is_none_or(|own| !own.is_empty())).collect();
-        let gone: Vec<Option<usize>> = used.iter().copied().map(Some).chain((used.len() > 1).then_some(None)).collect();
-        for gone in gone {
-            let mut without = self.under.clone();
-            let left = links.iter().enumerate().filter(|(i, _)| gone.is_some_and(|gone| gone != *i));
-            without.links = Some(left.map(|(_, link)| link.clone()).collect());
-            let without = Asks::new(&without, self.wish.systemd);
+        for (which, without) in self.without() {
             for (domain, name) in &probes {
                 let strangers = strangers(&without.ask(name), &route.servers);
                 if strangers.is_empty() {
                     continue;
                 }
-                let which = gone.map_or("all links are".to_owned(), |i| format!("the link {} is", links[i].name));
                 let message = format!(
                     "while {which} gone, names below {} are asked of {}",
                     domain.to_relaxed(),
@@ -227,6 +220,28 @@ impl Lint<'_> {
                 return self.find(id, policy, field, message);
             }
         }
+    }
+
+    /// The host with each link gone, and with all of them, and words for that; made once for all routes.
+    fn without(&self) -> &[(String, Asks)] {
+        self.without.get_or_init(|| {
+            let links = self.under.links.as_deref().unwrap_or_default();
+            let used: Vec<&Link> =
+                links.iter().filter(|link| link.servers.as_ref().is_none_or(|own| !own.is_empty())).collect();
+            let asks = |gone: &[&Link]| {
+                let mut host = HostFacts { links: None, ..self.under.clone() };
+                let left = links.iter().filter(|link| !gone.iter().any(|one| one.name == link.name));
+                host.links = Some(left.cloned().collect());
+                Asks::new(&host, self.wish.systemd)
+            };
+            let mut all: Vec<(String, Asks)> =
+                used.iter().map(|link| (format!("the link {} is", link.name), asks(&[link]))).collect();
+            if used.len() > 1 {
+                // All of them: those without servers have no scope either way.
+                all.push(("all links are".to_owned(), asks(&links.iter().collect::<Vec<_>>())));
+            }
+            all
+        })
     }
 
     /// What domains and servers say by themselves.
