@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cli::ZoneResult;
@@ -320,20 +318,4 @@ pub(crate) fn label(pairs: &[(&str, &str)]) -> String {
     let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let all: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
     format!("{{{}}}", all.join(","))
-}
-
-/// Writes the numbers for node-exporter, whole or not at all.
-///
-/// # Errors
-/// Of the file system.
-pub fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("knotwork");
-    // The collector reads *.prom: the half-written file must not be called so.
-    let temporary = dir.join(format!(".{name}.{}", std::process::id()));
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    drop(file);
-    std::fs::rename(&temporary, path)
 }
