@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::args::{Explain, Source};
 use super::exit::Exit;
 use super::pass::{Pass, ZoneResult, is_reverse};
+use super::plain::one_line;
 use super::printer::{Printer, Tone};
 use super::records;
 use super::site;
@@ -227,7 +228,7 @@ impl Told<'_> {
             ));
         }
         for mark in &facts.own {
-            printer.line(&format!("  marker: {}", mark.marker.to_text()));
+            printer.line(&format!("  marker: {}", one_line(&mark.marker.to_text())));
         }
         for sign in &facts.signs {
             printer.line(&format!("  sign of {} at {}", sign.writer.describe(), sign.at));

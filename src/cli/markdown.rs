@@ -1,6 +1,7 @@
 //! A plan as a table for merge requests.
 
 use super::pass::ZoneResult;
+use super::plain::{cell, code};
 use super::words::{count, values};
 use crate::plan::Action;
 
@@ -72,14 +73,4 @@ pub fn zone(result: &ZoneResult) -> String {
     }
     out.push('\n');
     out
-}
-
-/// Text that cannot break out of a table's cell.
-fn cell(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace('\n', " ")
-}
-
-fn code(text: &str) -> String {
-    // A backslash is literal inside code, but a bar still ends the cell.
-    format!("`{}`", text.replace('`', "'").replace('|', "\\|").replace('\n', " "))
 }

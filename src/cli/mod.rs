@@ -14,6 +14,7 @@ mod host_facts;
 mod json;
 mod markdown;
 mod pass;
+mod plain;
 mod printer;
 mod records;
 mod render;
@@ -89,7 +90,10 @@ fn log(resident: bool) {
     use tracing_subscriber::EnvFilter;
     let fallback = if resident { "info" } else { "error" };
     let filter = EnvFilter::try_from_env("KNOTWORK_LOG").unwrap_or_else(|_| EnvFilter::new(fallback));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| plain::Plain(std::io::stderr()))
+        .with_target(false);
     let json = std::env::var_os("KNOTWORK_LOG_FORMAT").is_some_and(|format| format == "json");
     let _ = if json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
 }

@@ -1,8 +1,11 @@
-//! The only place that writes to the terminal.
+//! The only place that writes to the terminal: what goes there is plain text, and colours of ours.
 
+use std::hash::BuildHasher as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
+
+use super::plain::plain;
 
 /// Writes lines; colours only on a terminal that wants them; a closed pipe ends output, not the work.
 pub struct Printer {
@@ -13,6 +16,8 @@ pub struct Printer {
     closed: bool,
     /// Output was lost, and not because its reader went away.
     lost: bool,
+    /// Stands before a colour of ours until it is written out: no text of others can hold it, for nobody can guess it.
+    mark: String,
     buffer: String,
 }
 
@@ -44,6 +49,7 @@ impl Printer {
             waiting: None,
             closed: false,
             lost: false,
+            mark: format!("\u{1}{:016x}\u{1}", std::hash::RandomState::new().hash_one(0)),
             buffer: String::new(),
         }
     }
@@ -61,12 +67,25 @@ impl Printer {
             Tone::Dim => "2",
             Tone::Bold => "1",
         };
-        format!("\x1b[{code}m{text}\x1b[0m")
+        let mark = &self.mark;
+        format!("{mark}{code}m{text}{mark}0m")
+    }
+
+    /// The text as it goes out: with the colours that [`Printer::paint`] gave it, and nothing else that acts.
+    fn clean(&self, text: &str) -> String {
+        let mut pieces = text.split(self.mark.as_str());
+        let mut out = pieces.next().map(plain).unwrap_or_default().into_owned();
+        for piece in pieces {
+            out.push_str("\x1b[");
+            out.push_str(&plain(piece));
+        }
+        out
     }
 
     /// One line of output.
     pub fn line(&mut self, text: &str) {
-        self.buffer.push_str(text);
+        let text = self.clean(text);
+        self.buffer.push_str(&text);
         self.buffer.push('\n');
         if self.buffer.len() > 1 << 16 {
             self.flush();
@@ -75,7 +94,8 @@ impl Printer {
 
     /// Text that already ends its lines.
     pub fn raw(&mut self, text: &str) {
-        self.buffer.push_str(text);
+        let text = self.clean(text);
+        self.buffer.push_str(&text);
         self.flush();
     }
 
@@ -110,7 +130,7 @@ impl Printer {
 
     fn note_as(&mut self, head: &str, text: &str) {
         self.flush();
-        let _ = writeln!(io::stderr().lock(), "{head}{text}");
+        let _ = writeln!(io::stderr().lock(), "{head}{}", plain(text));
     }
 
     /// Says on a terminal what takes longer than a second; gone with the next line.
@@ -119,7 +139,7 @@ impl Printer {
             return;
         }
         self.clear_progress();
-        let text = text.to_owned();
+        let text = plain(text).into_owned();
         let (end, ended) = channel::<()>();
         let thread = std::thread::spawn(move || {
             if ended.recv_timeout(Duration::from_secs(1)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
@@ -156,4 +176,31 @@ pub fn lost_output(error: &io::Error) -> bool {
         );
     }
     lost
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_ours_alone() {
+        let mut printer = Printer::new();
+        printer.colour = true;
+        let text = printer.paint(Tone::Add, "a\x1b[2Jb");
+        assert_eq!(
+            printer.clean(&format!("{text} \x1b[31mc\u{202e}")),
+            "\x1b[32ma\\u001b[2Jb\x1b[0m \\u001b[31mc\\u202e"
+        );
+        printer.colour = false;
+        assert_eq!(printer.clean(&printer.paint(Tone::Add, "a\x1b")), "a\\u001b");
+    }
+
+    #[test]
+    fn a_line_is_cleaned_on_its_way_out() {
+        let mut printer = Printer::new();
+        printer.line("owner=\x1b]0;x\x07");
+        assert_eq!(printer.buffer, "owner=\\u001b]0;x\\u0007\n");
+        printer.buffer.clear();
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::args::{Output, Zone, ZoneCommand};
 use super::exit::Exit;
 use super::pass::Pass;
+use super::plain::{cell, code, one_line};
 use super::printer::{Printer, Tone};
 use super::site::{self, Seat};
 use super::words::{all_values, count, values};
@@ -125,9 +126,9 @@ async fn list(config: &Config, output: Output, printer: &mut Printer) -> Exit {
             printer.line("| Zone | Server | Serial | Sets by writer |\n| --- | --- | ---: | --- |");
             for row in &rows {
                 printer.line(&format!(
-                    "| `{}` | {} | {} | {} |",
-                    text(&row["zone"]),
-                    text(&row["server"]),
+                    "| {} | {} | {} | {} |",
+                    code(text(&row["zone"])),
+                    cell(text(&row["server"])),
                     row["serial"],
                     sets_text(&row["sets"])
                 ));
@@ -234,11 +235,12 @@ fn show(seat: &Seat, dhcid: &HashSet<Name>, wanted: &Wanted<'_>, output: Output,
         Output::Markdown => {
             printer.line("| Name | TTL | Type | Values | Writer |\n| --- | ---: | --- | --- | --- |");
             for (name, rtype, set, writer, owner, resources) in &rows {
-                let values = values(*rtype, set).replace('|', "\\|");
                 printer.line(&format!(
-                    "| `{name}` | {} | {rtype} | `{values}` | {} |",
+                    "| {} | {} | {rtype} | {} | {} |",
+                    code(&name.to_string()),
                     set.ttl,
-                    writer_text(writer, owner, resources)
+                    code(&values(*rtype, set)),
+                    cell(&writer_text(writer, owner, resources))
                 ));
             }
         }
@@ -273,7 +275,7 @@ fn writer_text(writer: &Writer, owner: &Option<String>, resources: &[String]) ->
     let resources = Some(resources.join(", ")).filter(|resources| !resources.is_empty());
     for part in owner.chain(resources) {
         text.push(' ');
-        text.push_str(&part);
+        text.push_str(&one_line(&part));
     }
     text
 }

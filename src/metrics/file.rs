@@ -32,7 +32,10 @@ fn way(found: Option<FileType>) -> io::Result<Way> {
         () if kind.is_symlink() => "a symbolic link that leads to no end",
         () => "no regular file",
     };
-    Err(io::Error::new(ErrorKind::InvalidInput, format!("it is {what}; name a regular file, or one that is to be made")))
+    Err(io::Error::new(
+        ErrorKind::InvalidInput,
+        format!("it is {what}; name a regular file, or one that is to be made"),
+    ))
 }
 
 /// The path behind symbolic links, whether it exists or not, and what stands there.
@@ -93,6 +96,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::os::unix::fs::symlink;
 
@@ -134,7 +138,14 @@ mod tests {
     fn what_is_no_file_is_refused_and_stays() {
         let dir = tempfile::tempdir().unwrap();
         let (fifo, socket) = (dir.path().join("fifo"), dir.path().join("socket"));
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         for (path, what) in [(&fifo, "a FIFO"), (&socket, "a socket"), (&dir.path().to_owned(), "a directory")] {
             let before = fs::symlink_metadata(path).unwrap().file_type();

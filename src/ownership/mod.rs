@@ -81,7 +81,8 @@ impl Writer {
         let mut text = self.class().to_owned();
         for word in words.into_iter().filter(|word| !word.is_empty()) {
             text.push(' ');
-            text.push_str(word);
+            // A stranger's TXT must not start a line of its own in what we say.
+            text.push_str(&word.replace('\n', "\\n"));
         }
         text
     }
