@@ -21,7 +21,7 @@ pub struct AgentArgs {
     #[arg(short = 'f', long = "filename", value_name = "PATH")]
     pub inputs: Vec<String>,
     /// How often the host is looked at when nothing hints at a change (30s, 2m)
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
     pub poll: Duration,
     /// Serve /metrics, /healthz and /readyz here
     #[arg(long, value_name = "ADDRESS")]

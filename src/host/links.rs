@@ -6,12 +6,14 @@
 use std::time::Duration;
 
 use super::error::HostError;
+use super::services::PASSING;
 use crate::hostplan::{HostPlan, mechanisms};
 use crate::resolved::fault::step;
 use crate::resolved::links::LinkSetters;
 use crate::resolved::network1::Network1;
 use crate::resolved::resolve1::{LinkSettings, Resolve1};
 use crate::resolved::{Bus, BusError, Reason};
+use crate::split::RoutedDomain;
 use crate::split::facts::{DefaultRoute, Link};
 use crate::split::wish::LinkWish;
 
@@ -27,6 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Sets all of a link and reads it back until it is so.
 pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<Link, HostError> {
     let mut differs = Vec::new();
+    let is_flipped = is_flipped(wish, &read(bus, wish).await?);
     for attempt in 0..TRIES {
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;
@@ -40,7 +43,7 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
         if as_before && bare {
             reverted(bus, wish.ifindex).await?;
         } else {
-            each(&Resolve1(bus).links(), &Network1(bus).links(), wish).await?;
+            each(&Resolve1(bus).links(), &Network1(bus).links(), wish, is_flipped).await?;
         }
         let link = read(bus, wish).await?;
         differs = mechanisms::differs(wish, &link);
@@ -63,6 +66,9 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
 pub(super) async fn set_all(bus: &Bus, plan: &HostPlan, mut told: impl FnMut(&str)) -> Result<(), HostError> {
     for step in &plan.links {
         if !step.over_bus {
+            if step.overruled {
+                Network1(bus).links().revert(step.wish.ifindex).await?;
+            }
             await_taken(bus, &step.wish, TAKEN_WITHIN).await?;
         } else if step.restores {
             set(bus, &step.wish, true).await?;
@@ -140,7 +146,27 @@ async fn reverted(bus: &Bus, ifindex: u32) -> Result<(), BusError> {
     }
 }
 
-async fn each(resolved: &LinkSetters<'_>, networkd: &LinkSetters<'_>, wish: &LinkWish) -> Result<(), BusError> {
+/// Whether a domain stays and only changes between search and routing.
+fn is_flipped(wish: &LinkWish, is: &Link) -> bool {
+    let now = is.domains.as_deref().unwrap_or_default();
+    wish.domains.iter().any(|own| now.iter().any(|is| is.name == own.name && is.is_search() != own.is_search()))
+}
+
+async fn each(
+    resolved: &LinkSetters<'_>,
+    networkd: &LinkSetters<'_>,
+    wish: &LinkWish,
+    is_flipped: bool,
+) -> Result<(), BusError> {
+    // A search domain that becomes a routing domain is not saved for the next start before 262, since nothing else changes
+    // [tried on 252 and 257]: a domain that nobody asks for comes and goes with it, and so there is no gap.
+    if is_flipped {
+        let with: Vec<RoutedDomain> = wish.domains.iter().cloned().chain(PASSING.parse().ok()).collect();
+        match resolved.set_domains(wish.ifindex, &with).await {
+            Err(busy) if busy.reason == Reason::LinkBusy => {}
+            other => other?,
+        }
+    }
     // resolved refuses links that networkd manages, and networkd all others: the first call finds out which it is.
     let domains = resolved.set_domains(wish.ifindex, &wish.domains).await;
     let by = match domains {

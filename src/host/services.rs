@@ -34,7 +34,7 @@ const RELOADS: SystemdVersion = SystemdVersion(256);
 const REWRITES: SystemdVersion = SystemdVersion(258);
 
 /// A domain that a link gets for a moment, see [`rewritten`].
-const PASSING: &str = "~rewrite.knotwork.invalid";
+pub(super) const PASSING: &str = "~rewrite.knotwork.invalid";
 
 /// Tells one service. Gives what was done, in words.
 pub(super) async fn tell(

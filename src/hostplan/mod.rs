@@ -289,6 +289,8 @@ pub struct LinkStep {
     pub over_bus: bool,
     /// What differs now, in words (`servers`, `domains`, `default route`, `dnssec` …); empty when nothing does.
     pub differs: Vec<String>,
+    /// Somebody set it at networkd itself, which goes before networkd's files: that is taken away.
+    pub overruled: bool,
     /// No policy wants it any more: the wish is what was before us. Where that is no servers and no domains, `RevertLink`
     /// does it better.
     pub restores: bool,
@@ -329,7 +331,7 @@ impl HostPlan {
     pub fn is_settled(&self) -> bool {
         self.files.is_empty()
             && self.needs.is_empty()
-            && self.links.iter().all(|link| link.differs.is_empty() || !link.over_bus)
+            && self.links.iter().all(|link| link.differs.is_empty() || !(link.over_bus || link.overruled))
     }
 
     /// What the changes of one stage ask for, each once, in the order in which it must be done.

@@ -180,7 +180,6 @@ fn asleep(work: &mut Work<'_>) {
 
 /// The links of the wish, and those that we set before and that nobody wishes any more.
 fn links(work: &mut Work<'_>) {
-    let mut overruled = Vec::new();
     for choice in &work.choices {
         let (mut wish, over_bus, now) = (choice.wish.clone(), choice.over_bus(), work.facts.link(&choice.wish.name));
         let known = work.record.links.get(&wish.name).filter(|known| now.is_some_and(|now| known.is_still(now)));
@@ -190,17 +189,10 @@ fn links(work: &mut Work<'_>) {
         let differs = now.map_or_else(Vec::new, |now| mechanisms::differs(&wish, now));
         let file = now.and_then(|now| now.network_file.as_deref()).and_then(paths::network);
         let is_new = work.plan.files.iter().any(|step| Some(&step.path) == file.as_ref());
-        if choice.mechanism == Mechanism::Networkd && !differs.is_empty() && !is_new {
-            overruled.push(format!(
-                "{name}: somebody set {} at networkd itself, which goes before its files; `resolvectl revert {name}` takes \
-                 that away",
-                differs.join(", "),
-                name = wish.name
-            ));
-        }
-        work.plan.links.push(LinkStep { wish, over_bus, differs, restores: false });
+        // A file that was just written has not been read yet.
+        let overruled = choice.mechanism == Mechanism::Networkd && !differs.is_empty() && !is_new;
+        work.plan.links.push(LinkStep { wish, over_bus, overruled, differs, restores: false });
     }
-    overruled.into_iter().for_each(|note| work.note(note));
     for (name, known) in work.record.links.iter().filter(|(_, known)| known.over_bus) {
         // One that was made anew has lost our settings with its number.
         let Some(now) = work.facts.link(name).filter(|now| known.is_still(now)) else { continue };
@@ -210,7 +202,7 @@ fn links(work: &mut Work<'_>) {
         }
         let wish = mechanisms::as_it_was(before);
         let differs = mechanisms::differs(&wish, now);
-        work.plan.links.push(LinkStep { wish, over_bus: true, differs, restores: true });
+        work.plan.links.push(LinkStep { wish, over_bus: true, overruled: false, differs, restores: true });
     }
 }
 

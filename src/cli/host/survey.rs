@@ -46,6 +46,9 @@ impl Survey {
             let how = match (step.over_bus, step.restores) {
                 (true, true) => "gets back over D-Bus",
                 (true, false) => "gets over D-Bus",
+                (false, _) if step.overruled => {
+                    "gets by its file again (somebody set it at networkd, which goes before files)"
+                }
                 (false, _) => "gets by the file above",
             };
             let wish = &step.wish;
