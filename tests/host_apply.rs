@@ -153,7 +153,8 @@ fn what_fails_is_undone() {
         machine.until("grep -q 'host confirm' /root/out");
         assert_ne!(state(&mut machine), before);
         machine.must("sh /root/kill.sh");
-        machine.until("knotwork host status | grep -q rolledBack && ! knotwork host status | grep -q waiting");
+        machine
+            .until("knotwork host status | grep -q rolledBack && ! knotwork host status | grep -Eq 'waiting|undoing'");
         as_before(&mut machine, "killed");
 
         // Confirmed: it stands; a person's edit is not overwritten by the rollback, and said.
