@@ -38,7 +38,14 @@ const UPLINK: &str = "    - {name: uplink, match: {name: eth0}, kind: Privacy, d
 fn booted(version: u16) -> Option<Machine> {
     let mut machine = Machine::boot(version)?;
     if version >= 257 {
-        machine.until(&format!("resolvectl dns eth0 | grep -q {ISP} && resolvectl dns eth1 | grep -q {INSIDE}"));
+        for (link, server) in [("eth0", ISP), ("eth1", INSIDE)] {
+            let has = format!("resolvectl dns {link} | grep -q {server}");
+            // A lease that came before resolved was on the bus was told to nobody.
+            if machine.run(&has).0 != 0 {
+                machine.renew_dhcp(link);
+            }
+            machine.until(&has);
+        }
     }
     Some(machine)
 }

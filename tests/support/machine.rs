@@ -174,7 +174,11 @@ impl Machine {
             if code == 0 {
                 return text;
             }
-            assert!(start.elapsed() < wait::PATIENCE, "systemd {}: in vain: {command}\n{text}", self.version);
+            if start.elapsed() >= wait::PATIENCE {
+                let more =
+                    self.run("cat /run/lab-dhcp; ip -br address; resolvectl; journalctl -b --no-pager | tail -60").1;
+                panic!("systemd {}: in vain: {command}\n{text}\n{more}", self.version);
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -295,8 +299,9 @@ impl Machine {
         self.must(&format!(
             "if [ -e /run/dhclient.{link}.pid ]; then kill $(cat /run/dhclient.{link}.pid) || true; fi"
         ));
-        self.replace_link(link);
+        // Before the link is there: dhcpcd, where it still runs, takes a lease on the new one by itself.
         self.must(": > /run/lab-dhcp");
+        self.replace_link(link);
         self.must(&format!("ifup --force {link}"));
         self.until(&format!("grep -Eqx '(BOUND|REBOOT) {link}' /run/lab-dhcp"));
     }

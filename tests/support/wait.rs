@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// How long a state may take on a noisy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Polls `check` until it gives `Some`; panics with `what` after [`PATIENCE`].
 pub fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
