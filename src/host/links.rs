@@ -1,12 +1,14 @@
 //! Setting links over the bus in the order that leaks nothing, and reading back what became of it.
 //!
 //! Domains and default route come before servers, so that a link that gets servers is never for a moment asked for names
-//! that are not its own; what is taken away goes in the other order (`reference/host-dns.md` §5).
+//! that are not its own; where they would reach further than those of the servers that go, only what is common to both
+//! comes first (`reference/host-dns.md` §5).
 
 use std::time::Duration;
 
 use super::error::HostError;
 use super::services::PASSING;
+use crate::hostplan::handover::{Handover, handover};
 use crate::hostplan::{HostPlan, mechanisms};
 use crate::resolved::fault::step;
 use crate::resolved::links::LinkSetters;
@@ -15,6 +17,7 @@ use crate::resolved::resolve1::{LinkSettings, Resolve1};
 use crate::resolved::{Bus, BusError, Reason};
 use crate::split::RoutedDomain;
 use crate::split::facts::{DefaultRoute, Link};
+use crate::split::policy::Modes;
 use crate::split::wish::LinkWish;
 
 /// Releases that keep stale entries need a second try (248 to 250), some a third after `RevertLink`.
@@ -29,7 +32,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Sets all of a link and reads it back until it is so.
 pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<Link, HostError> {
     let mut differs = Vec::new();
-    let is_flipped = is_flipped(wish, &read(bus, wish).await?);
+    let mut is = read(bus, wish).await?;
+    let is_flipped = is_flipped(wish, &is);
     for attempt in 0..TRIES {
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;
@@ -37,23 +41,26 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
         // What stays although it was replaced goes with everything else.
         if attempt == 2 {
             reverted(bus, wish.ifindex).await?;
+            is = read(bus, wish).await?;
         }
         let bare = wish.servers.as_ref().is_some_and(Vec::is_empty) && wish.domains.is_empty();
         step(&format!("link {} is to be set", wish.name));
         if as_before && bare {
             reverted(bus, wish.ifindex).await?;
+            modes(bus, wish).await?;
         } else {
-            each(&Resolve1(bus).links(), &Network1(bus).links(), wish, is_flipped).await?;
+            let between = handover(&is, wish);
+            each(&Resolve1(bus).links(), &Network1(bus).links(), wish, between, is_flipped).await?;
         }
-        let link = read(bus, wish).await?;
-        differs = mechanisms::differs(wish, &link);
+        is = read(bus, wish).await?;
+        differs = mechanisms::differs(wish, &is);
         if as_before && bare {
             // Automatic is not the same as what it came to; nothing else is left to compare.
             differs.retain(|word| word == "servers" || word == "domains");
         }
         if differs.is_empty() {
             step(&format!("link {} is set", wish.name));
-            return Ok(link);
+            return Ok(is);
         }
     }
     Err(HostError::NotTaken { at: format!("link {}", wish.name), differs, tries: TRIES })
@@ -152,26 +159,62 @@ fn is_flipped(wish: &LinkWish, is: &Link) -> bool {
     wish.domains.iter().any(|own| now.iter().any(|is| is.name == own.name && is.is_search() != own.is_search()))
 }
 
+/// Modes that were set on a link which had nothing else: a revert takes them too.
+async fn modes(bus: &Bus, wish: &LinkWish) -> Result<(), BusError> {
+    let (is, was) = (Modes::read(&read(bus, wish).await?.modes), wish.modes);
+    let lost = |set: bool| set.then_some(());
+    let own = Modes {
+        dnssec: lost(is.dnssec != was.dnssec).and(was.dnssec),
+        dns_over_tls: lost(is.dns_over_tls != was.dns_over_tls).and(was.dns_over_tls),
+        mdns: lost(is.mdns != was.mdns).and(was.mdns),
+        llmnr: lost(is.llmnr != was.llmnr).and(was.llmnr),
+    };
+    match set_modes(&Resolve1(bus).links(), wish.ifindex, own).await {
+        Err(busy) if busy.reason == Reason::LinkBusy => set_modes(&Network1(bus).links(), wish.ifindex, own).await,
+        other => other,
+    }
+}
+
+async fn set_modes(by: &LinkSetters<'_>, ifindex: u32, modes: Modes) -> Result<(), BusError> {
+    if let Some(mode) = modes.dnssec {
+        by.set_dnssec(ifindex, mode.word()).await?;
+    }
+    if let Some(mode) = modes.dns_over_tls {
+        by.set_dns_over_tls(ifindex, mode.word()).await?;
+    }
+    if let Some(mode) = modes.mdns {
+        by.set_mdns(ifindex, mode.word()).await?;
+    }
+    if let Some(mode) = modes.llmnr {
+        by.set_llmnr(ifindex, mode.word()).await?;
+    }
+    Ok(())
+}
+
 async fn each(
     resolved: &LinkSetters<'_>,
     networkd: &LinkSetters<'_>,
     wish: &LinkWish,
+    between: Option<Handover>,
     is_flipped: bool,
 ) -> Result<(), BusError> {
+    let is_whole = between.is_none();
+    let first =
+        between.unwrap_or_else(|| Handover { domains: wish.domains.clone(), default_route: wish.default_route });
     // A search domain that becomes a routing domain is not saved for the next start before 262, since nothing else changes
     // [tried on 252 and 257]: a domain that nobody asks for comes and goes with it, and so there is no gap.
     if is_flipped {
-        let with: Vec<RoutedDomain> = wish.domains.iter().cloned().chain(PASSING.parse().ok()).collect();
+        let with: Vec<RoutedDomain> = first.domains.iter().cloned().chain(PASSING.parse().ok()).collect();
         match resolved.set_domains(wish.ifindex, &with).await {
             Err(busy) if busy.reason == Reason::LinkBusy => {}
             other => other?,
         }
     }
     // resolved refuses links that networkd manages, and networkd all others: the first call finds out which it is.
-    let domains = resolved.set_domains(wish.ifindex, &wish.domains).await;
+    let domains = resolved.set_domains(wish.ifindex, &first.domains).await;
     let by = match domains {
         Err(busy) if busy.reason == Reason::LinkBusy => {
-            networkd.set_domains(wish.ifindex, &wish.domains).await?;
+            networkd.set_domains(wish.ifindex, &first.domains).await?;
             networkd
         }
         other => {
@@ -180,22 +223,16 @@ async fn each(
         }
     };
     step(&format!("link {} has its domains", wish.name));
-    by.set_default_route(wish.ifindex, wish.default_route).await?;
+    by.set_default_route(wish.ifindex, first.default_route).await?;
     step(&format!("link {} has its default route", wish.name));
-    if let Some(mode) = wish.modes.dnssec {
-        by.set_dnssec(wish.ifindex, mode.word()).await?;
+    set_modes(by, wish.ifindex, wish.modes).await?;
+    if let Some(servers) = &wish.servers {
+        by.set_servers(wish.ifindex, servers).await?;
     }
-    if let Some(mode) = wish.modes.dns_over_tls {
-        by.set_dns_over_tls(wish.ifindex, mode.word()).await?;
+    if !is_whole {
+        step(&format!("link {} has its servers", wish.name));
+        by.set_domains(wish.ifindex, &wish.domains).await?;
+        by.set_default_route(wish.ifindex, wish.default_route).await?;
     }
-    if let Some(mode) = wish.modes.mdns {
-        by.set_mdns(wish.ifindex, mode.word()).await?;
-    }
-    if let Some(mode) = wish.modes.llmnr {
-        by.set_llmnr(wish.ifindex, mode.word()).await?;
-    }
-    match &wish.servers {
-        Some(servers) => by.set_servers(wish.ifindex, servers).await,
-        None => Ok(()),
-    }
+    Ok(())
 }

@@ -457,5 +457,14 @@ fn left_of(before: &Link, wish: &LinkWish) -> Link {
     }
     left.domains = Some(wish.domains.clone());
     left.default_route = if wish.default_route { DefaultRoute::Yes } else { DefaultRoute::No };
+    let mode = |left: &mut Option<String>, set: Option<&str>| {
+        if let Some(set) = set {
+            *left = Some(set.to_owned());
+        }
+    };
+    mode(&mut left.modes.dnssec, wish.modes.dnssec.map(|mode| mode.word()));
+    mode(&mut left.modes.dns_over_tls, wish.modes.dns_over_tls.map(|mode| mode.word()));
+    mode(&mut left.modes.mdns, wish.modes.mdns.map(|mode| mode.word()));
+    mode(&mut left.modes.llmnr, wish.modes.llmnr.map(|mode| mode.word()));
     left
 }

@@ -5,7 +5,7 @@ use super::journal::{FileEntry, State, Transaction, now};
 use super::links;
 use super::services;
 use super::store::Store;
-use crate::hostplan::{Effect, SeenFile, mechanisms};
+use crate::hostplan::{Effect, SeenFile, link_without, mechanisms};
 use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
 use crate::resolved::systemd1::Systemd1;
@@ -171,15 +171,26 @@ async fn link(bus: &Bus, entry: &super::journal::LinkEntry, undone: &mut Undone)
     if mechanisms::differs(&wish, &is).is_empty() {
         return;
     }
-    // Neither as before nor as we left it: somebody set it since.
-    let left = mechanisms::differs(&mechanisms::as_it_was(&entry.left), &is);
-    let mut foreign = mechanisms::differs(&wish, &is);
-    foreign.retain(|word| (word == "servers" || word == "domains") && left.contains(word));
-    if !foreign.is_empty() {
-        return undone.kept.push((name, format!("somebody set its {} since", foreign.join(" and "))));
+    // What is neither as before nor as we left it somebody set since: it stays, and ours goes from around it.
+    let mut own = is.clone();
+    link_without(&mut own, &entry.before, &mechanisms::as_it_was(&entry.left));
+    // One of ours that is there only between two calls.
+    if let (Some(domains), Ok(passing)) = (&mut own.domains, services::PASSING.parse()) {
+        domains.retain(|domain| *domain != passing);
     }
-    match links::set(bus, &wish, true).await {
-        Ok(_) => undone.restored.push(name),
+    let mut foreign = mechanisms::differs(&wish, &own);
+    foreign.retain(|word| word == "servers" || word == "domains");
+    let without_us = if foreign.is_empty() { wish } else { mechanisms::as_it_was(&own) };
+    let done = match mechanisms::differs(&without_us, &is).is_empty() {
+        true => Ok(()),
+        false => links::set(bus, &without_us, true).await.map(drop),
+    };
+    match done {
+        Ok(()) if foreign.is_empty() => undone.restored.push(name),
+        Ok(()) => {
+            let what = foreign.join(" and ");
+            undone.kept.push((name, format!("somebody set its {what} since: that stays, and nothing of ours does")));
+        }
         Err(error) => undone.kept.push((name, error.to_string())),
     }
 }

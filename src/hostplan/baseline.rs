@@ -62,7 +62,8 @@ pub fn without_us(facts: &HostFacts, record: &Record) -> HostFacts {
     own
 }
 
-fn link_without(now: &mut Link, before: &Link, left: &LinkWish) {
+/// Takes our settings off a link; what is neither as before nor as we left it is somebody else's and stays.
+pub fn link_without(now: &mut Link, before: &Link, left: &LinkWish) {
     if left.servers.is_some() && now.servers == left.servers {
         now.servers.clone_from(&before.servers);
         now.current = None;

@@ -4,7 +4,7 @@ use super::merge::interfaces;
 use super::{Chosen, Mechanism, Refusal, Seen, paths, preflight};
 use crate::split::HostFacts;
 use crate::split::facts::{DefaultRoute, FileKind, Link, Manager};
-use crate::split::policy::{DnsOverTls, Dnssec, Modes, Multicast, Writer};
+use crate::split::policy::{Modes, Multicast, Writer};
 use crate::split::wish::{LinkWish, Wish};
 
 /// A link of the wish and what carries it.
@@ -277,7 +277,7 @@ pub fn as_it_was(before: &Link) -> LinkWish {
         servers: Some(before.servers.clone().unwrap_or_default()),
         domains: before.domains.clone().unwrap_or_default(),
         default_route: is_default,
-        modes: modes_as_they_were(&before.modes),
+        modes: Modes::read(&before.modes),
     }
 }
 
@@ -292,17 +292,4 @@ pub fn give_back(wish: &mut LinkWish, left: &LinkWish, before: &Link) {
     own.dns_over_tls = own.dns_over_tls.or(ours.dns_over_tls.and(had.dns_over_tls));
     own.mdns = own.mdns.or(ours.mdns.and(had.mdns));
     own.llmnr = own.llmnr.or(ours.llmnr.and(had.llmnr));
-}
-
-fn modes_as_they_were(before: &crate::split::facts::Modes) -> Modes {
-    let is = |is: &Option<String>, word: &str| is.as_deref() == Some(word);
-    let dnssec = [Dnssec::On, Dnssec::Off, Dnssec::AllowDowngrade];
-    let tls = [DnsOverTls::On, DnsOverTls::Off, DnsOverTls::Opportunistic];
-    let casts = [Multicast::On, Multicast::Off, Multicast::Resolve];
-    Modes {
-        dnssec: dnssec.into_iter().find(|mode| is(&before.dnssec, mode.word())),
-        dns_over_tls: tls.into_iter().find(|mode| is(&before.dns_over_tls, mode.word())),
-        mdns: casts.into_iter().find(|mode| is(&before.mdns, mode.word())),
-        llmnr: casts.into_iter().find(|mode| is(&before.llmnr, mode.word())),
-    }
 }

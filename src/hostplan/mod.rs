@@ -7,6 +7,7 @@ mod baseline;
 mod cleanup;
 mod dhcp;
 pub mod diff;
+pub mod handover;
 pub mod hooks;
 mod json;
 pub mod mark;
@@ -31,7 +32,7 @@ mod undo_tests;
 
 use std::collections::BTreeMap;
 
-pub use baseline::without_us;
+pub use baseline::{link_without, without_us};
 use serde::{Deserialize, Serialize};
 
 pub use paths::PREFIX;

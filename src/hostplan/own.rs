@@ -104,12 +104,15 @@ fn networkd(work: &mut Work<'_>) {
 fn boot_unit(work: &mut Work<'_>) {
     let links: Vec<&LinkWish> =
         work.choices.iter().filter(|choice| choice.mechanism == Mechanism::Bus).map(|choice| choice.wish).collect();
-    if links.is_empty() || work.facts.services.systemd == Some(false) {
+    // A link that is not there yet may need it when it comes, and one that comes and goes must not make it come and go.
+    let waiting = &work.wish.waiting;
+    if (links.is_empty() && waiting.is_empty()) || work.facts.services.systemd == Some(false) {
         return;
     }
-    let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+    let awaited = waiting.iter().map(|link| link.value.to_string());
+    let names: Vec<String> = links.iter().map(|link| link.name.clone()).chain(awaited).collect();
     let mut origins: Vec<Origin> = Vec::new();
-    for origin in links.iter().flat_map(|link| &link.policies) {
+    for origin in links.iter().flat_map(|link| &link.policies).chain(waiting.iter().map(|link| &link.policy)) {
         if !origins.contains(origin) {
             origins.push(origin.clone());
         }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::split::HostFacts;
 use crate::split::facts::{FileKind, Manager};
-use crate::split::policy::Origin;
+use crate::split::policy::{Modes, Origin};
 use crate::split::wish::Wish;
 
 /// The files and directories that [`plan`] must see.
@@ -180,11 +180,13 @@ fn asleep(work: &mut Work<'_>) {
 
 /// The links of the wish, and those that we set before and that nobody wishes any more.
 fn links(work: &mut Work<'_>) {
+    let host = work.wish.global.modes.or(Modes::read(&work.base.global.modes));
     for choice in &work.choices {
         let (mut wish, over_bus, now) = (choice.wish.clone(), choice.over_bus(), work.facts.link(&choice.wish.name));
         let known = work.record.links.get(&wish.name).filter(|known| now.is_some_and(|now| known.is_still(now)));
         if let (true, Some(known), Some(before)) = (over_bus, known, work.base.link(&wish.name)) {
             mechanisms::give_back(&mut wish, &known.left, before);
+            wish.modes = wish.modes.within(host);
         }
         let differs = now.map_or_else(Vec::new, |now| mechanisms::differs(&wish, now));
         let file = now.and_then(|now| now.network_file.as_deref()).and_then(paths::network);
@@ -200,7 +202,8 @@ fn links(work: &mut Work<'_>) {
         if work.choices.iter().any(|choice| choice.wish.name == *name) {
             continue;
         }
-        let wish = mechanisms::as_it_was(before);
+        let mut wish = mechanisms::as_it_was(before);
+        wish.modes = wish.modes.within(host);
         let differs = mechanisms::differs(&wish, now);
         work.plan.links.push(LinkStep { wish, over_bus: true, overruled: false, differs, restores: true });
     }

@@ -56,7 +56,7 @@ fn f37_every_list_and_every_scalar_of_the_global_scope() {
     let at = |version| planned(std::slice::from_ref(&policy), &facts(version), &debian(), &Record::default());
     assert_eq!(
         body(&at(252), paths::RESOLVED_CONF),
-        "[Resolve]\nDNS=\nDNS=9.9.9.9:853#dns.quad9.net\nFallbackDNS=\nFallbackDNS=1.1.1.1 2606:4700::1111\n\
+        "[Resolve]\nDNS=\nDNS=9.9.9.9#dns.quad9.net\nFallbackDNS=\nFallbackDNS=1.1.1.1 2606:4700::1111\n\
          Cache=no-negative\nDNSStubListener=udp\nDNSStubListenerExtra=\nDNSStubListenerExtra=udp:192.168.4.2:53\n\
          DNSStubListenerExtra=[::1]:5353\n"
     );

@@ -10,6 +10,7 @@ use super::lint_names as names;
 pub use super::lint_rules::{RULES, Rule, Severity, rule, unknown_rule};
 use super::lower::{domain_limit, server_limit};
 use super::lower_merge::{From, Merged};
+use super::modes::limited;
 use super::policy::{DnsOverTls, Modes, Origin, ResolvConf, Route, is_same_place};
 use super::wish::{Form, Wish};
 use super::{DnsServer, RoutedDomain};
@@ -458,6 +459,9 @@ impl Lint<'_> {
             self.find("uplink-without-split", &policy, "spec.resolvConf", message);
         }
         let global = self.under.global.modes.clone();
+        for (policy, field, message) in limited(&self.merged.links, Modes::read(&global)) {
+            self.find("limited-by-host", &policy, &field, message);
+        }
         let on = |mode: &Option<String>| mode.as_deref().is_some_and(|mode| mode == "yes" || mode == "allow-downgrade");
         // Delegates and the global scope have the global mode.
         if on(&global.dnssec) && self.wish.form != Form::Links {

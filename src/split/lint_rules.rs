@@ -115,6 +115,9 @@ rules! {
     "opportunistic-tls" Warning yes
         "where port 853 is dropped, lookups stall for minutes; where it is open, nobody checks the certificate"
         "global: {dnsOverTLS: \"Off\"}";
+    "limited-by-host" Warning yes
+        "multicast DNS and LLMNR of a link reach no further than those of the host as a whole: the lesser of both counts"
+        "global: {multicastDNS: \"On\"}";
     "link-waits" Warning yes
         "no interface fits: this part waits until one does"
         "links: [{name: office, match: {name: company0}, kind: Corporate, domains: [corp.example]}]";

@@ -162,6 +162,11 @@ fn each_rule_speaks() {
             "tls-without-name",
         ),
         ("global: {dnsOverTLS: Opportunistic}", &home(262), "opportunistic-tls"),
+        (
+            "global: {llmnr: \"Off\"}\nlinks: [{name: a, match: {name: eth0}, llmnr: \"On\"}]",
+            &home(262),
+            "limited-by-host",
+        ),
         ("links: [{name: a, match: {name: wg0}, kind: Privacy, servers: [10.0.0.1]}]", &home(262), "link-waits"),
         (&format!("{LAB}\nresolvConf: Uplink"), &home(262), "uplink-without-split"),
     ];

@@ -60,6 +60,10 @@ pub fn lower(merged: &Merged, facts: &HostFacts, version: SystemdVersion) -> Wis
             lowering.groups(merged);
         }
     }
+    let host = wish.global.modes.or(Modes::read(&facts.global.modes));
+    for link in &mut wish.links {
+        link.modes = link.modes.within(host);
+    }
     wish
 }
 

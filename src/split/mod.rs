@@ -12,6 +12,7 @@ mod lint_route;
 pub mod lint_rules;
 pub mod lower;
 pub mod lower_merge;
+mod modes;
 pub mod policy;
 mod policy_reverse;
 pub mod route;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DnsServer;
 pub use super::policy_reverse::Prefix;
+use super::server::unusual;
 use crate::model::{Name, RrType};
 
 /// The name of the `SplitDNSPolicy` that something comes from.
@@ -44,10 +45,10 @@ pub fn parse_server(text: &str) -> Result<DnsServer, String> {
         (IpAddr::V4(address.parse().map_err(|_| bad())?), Some(port))
     };
     let port = port.map(|port| match port.parse::<u16>() {
-        Ok(number) if number > 0 && !port.starts_with(['0', '+']) => Ok(number),
+        Ok(number) if number > 0 && !port.starts_with(['0', '+']) => Ok(unusual(number)),
         _ => Err(format!("\"{port}\" is no port; expected 1 to 65535")),
     });
-    let port = port.transpose()?;
+    let port = port.transpose()?.flatten();
     if let Some(name) = interface
         && !is_interface(name)
     {
@@ -476,11 +477,13 @@ mod tests {
             "192.168.4.53:5353%eth0#dns.example",
             "fd00::53",
             "fd00::53#dns.example",
-            "[fd00::53]:853%wg0#dns.example",
+            "[fd00::53]:8853%wg0#dns.example",
             "fe80::1%eth0",
         ] {
             assert_eq!(parse_server(text).unwrap().to_string(), text);
         }
+        assert_eq!(parse_server("[fd00::53]:853#dns.example").unwrap().to_string(), "fd00::53#dns.example");
+        assert_eq!(parse_server("192.168.4.53:53"), parse_server("192.168.4.53"));
         for (text, word) in [
             ("", "is not a server"),
             ("dns.maas", "is not a server"),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct DnsServer {
     /// Where it listens.
     pub address: IpAddr,
-    /// The port, where it is not the usual one (53, or 853 under TLS).
+    /// The port, where it is not the usual one: 53 and 853 are the same as none to resolved, and are left out.
     pub port: Option<u16>,
     /// The interface that queries leave by, where one is named.
     pub interface: Option<String>,
@@ -40,6 +40,12 @@ impl DnsServer {
     pub fn new(address: IpAddr) -> DnsServer {
         DnsServer { address, port: None, interface: None, name: None }
     }
+}
+
+/// The port as resolved keeps it: 53 and 853 it takes for none, from files and from the bus alike, and goes by whether TLS
+/// is used (`bus_message_read_dns_servers`, `manager_parse_dns_server_string_and_warn`).
+pub(super) fn unusual(port: u16) -> Option<u16> {
+    (!matches!(port, 53 | 853)).then_some(port)
 }
 
 impl FromStr for DnsServer {
@@ -72,7 +78,7 @@ impl FromStr for DnsServer {
         let port = match port {
             None => None,
             Some(port) => match port.parse::<u16>() {
-                Ok(number) if number != 0 => Some(number),
+                Ok(number) if number != 0 => unusual(number),
                 _ => return Err(ServerError::Port(port.to_owned())),
             },
         };
@@ -120,14 +126,17 @@ mod tests {
             "192.168.4.53",
             "192.168.4.53:5353",
             "192.168.4.53%vmbr0",
-            "9.9.9.9:853%eth0#dns.quad9.net",
+            "9.9.9.9:8853%eth0#dns.quad9.net",
             "2001:db8::53",
             "[2001:db8::53]:5353#ns.example",
             "fe80::1%eth0",
         ] {
             assert_eq!(text.parse::<DnsServer>().unwrap().to_string(), text);
         }
-        assert_eq!("[::1]".parse::<DnsServer>().unwrap().to_string(), "::1");
+        for (text, kept) in [("[::1]", "::1"), ("1.2.3.4:53", "1.2.3.4"), ("[::1]:853%eth0#a.test", "::1%eth0#a.test")]
+        {
+            assert_eq!(text.parse::<DnsServer>().unwrap().to_string(), kept);
+        }
         for text in
             ["", "dns.example", "1.2.3.4:0", "1.2.3.4:70000", "1.2.3.4%", "1.2.3.4#", "[::1", "[::1]53", "1.2.3"]
         {

@@ -8,6 +8,7 @@ pub mod bind;
 pub mod dhcp;
 pub mod embedded;
 pub mod engine;
+pub mod fleet;
 pub mod knot;
 pub mod machine;
 pub mod parts;
