@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use support::fleet::{changes, document, on, rested, shown, state, with};
 use support::machine::{self, Machine, SECOND, at};
 
@@ -111,6 +113,33 @@ fn r10_a_link_is_set_again_until_it_reads_back() {
         assert_eq!(shown(machine, "domain", "eth1"), foreign, "{text}");
         let words = if domains.is_empty() { "''".to_owned() } else { domains.join(" ") };
         machine.must(&format!("resolvectl domain eth1 {words}; resolvectl default-route eth1 {}", default[0]));
+    });
+}
+
+/// A resolver that hangs in the middle of a change: calls have deadlines, and what is half done then is undone as soon as
+/// somebody answers. What lay in its queue meanwhile does not come back.
+#[test]
+fn a_resolver_that_hangs_in_the_middle_leaves_nothing() {
+    on(&[252, 262], |machine| {
+        for call in ["SetLinkDomains", "SetLinkDNSEx"] {
+            let before = state(machine);
+            let hook = format!(
+                "[ $1 = {call} ] && [ ! -e /run/relay.done ] || exit 0\n: > /run/relay.done\nkill -STOP $(systemctl show -P MainPID systemd-resolved)\n"
+            );
+            relay(machine, 0, &hook);
+            let start = Instant::now();
+            let (code, text) = with(machine, &format!("apply {RELAY}"), &document("p", SPLIT));
+            assert_eq!(code, 1, "{text}");
+            assert!(text.contains(call) && text.contains("no reply within"), "{text}");
+            assert!(start.elapsed() < Duration::from_secs(120), "{:?}: {text}", start.elapsed());
+            machine.must("kill -CONT $(systemctl show -P MainPID systemd-resolved)");
+            machine.resolved_up();
+            rested(machine);
+            // The next start, whatever it is asked for.
+            let (code, text) = machine.run("knotwork host rollback");
+            assert_eq!(code, 0, "{text}");
+            assert_eq!(changes(&before, &state(machine)), [""; 0], "systemd {}: {call}: {text}", machine.version);
+        }
     });
 }
 

@@ -84,6 +84,7 @@ pub(super) fn check(work: &mut Work<'_>) {
     if !is_nothing(work.wish) {
         release(work);
         resolver(work);
+        settings(work);
         listeners(work);
         wish_itself(work);
         pods(work);
@@ -149,6 +150,37 @@ fn resolver(work: &mut Work<'_>) {
             way_out: format!("stop {program}, or leave this host to it"),
         });
     }
+}
+
+/// Links whose settings nobody could read: what they have could not be given back. With a record of before us it can.
+fn settings(work: &mut Work<'_>) {
+    // Where resolved cannot be asked at all, that is said, and is what must be mended.
+    if work.plan.refusals.iter().any(|refusal| matches!(refusal.reason, MASKED | ABSENT | FOREIGN)) {
+        return;
+    }
+    let (facts, record) = (work.facts, work.record);
+    let is_unread = |name: &&String| {
+        let link = facts.link(name);
+        !record.links.contains_key(*name) && link.is_some_and(|link| link.servers.is_none() || link.domains.is_none())
+    };
+    let Some(names) = facts.links.as_ref().map(|_| work.choices.iter().map(|choice| &choice.wish.name)) else { return };
+    let unread: Vec<String> = names.filter(is_unread).cloned().collect();
+    if unread.is_empty() {
+        return;
+    }
+    let (message, way_out) = match facts.services.resolver_owner.as_deref() {
+        Some("") => ("systemd-resolved does not run", "systemctl enable --now systemd-resolved"),
+        _ => (
+            "systemd-resolved did not tell",
+            "see that it answers (resolvectl status), or systemctl restart systemd-resolved",
+        ),
+    };
+    work.refuse(Refuse {
+        reason: NOT_READ,
+        at: &unread.join(", "),
+        message: format!("{message}: what is set there could not be given back"),
+        way_out: way_out.to_owned(),
+    });
 }
 
 /// Where resolved must listen, and who listens there.
@@ -395,7 +427,7 @@ fn files(work: &mut Work<'_>) {
                 reason: LOCKED,
                 at: &path,
                 message: format!("it cannot be replaced: {why}"),
-                way_out: "make it writable (chattr -i, remount, ReadWritePaths=), or leave it out of the policy"
+                way_out: "make it writable (chattr -i, chown, remount, ReadWritePaths=), or leave it out of the policy"
                     .to_owned(),
             });
         }

@@ -13,6 +13,7 @@ pub mod links;
 pub mod netlink;
 pub mod network1;
 pub mod nm;
+mod owners;
 pub mod resolve1;
 pub mod systemd1;
 pub mod watch;

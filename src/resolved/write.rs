@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::fault::step;
 use super::files::HostFiles;
+use super::owners;
 use crate::hostplan::{PREFIX, Seen, SeenFile, Targets, Want};
 use crate::split::facts::FileKind;
 
@@ -114,6 +115,11 @@ impl HostFiles {
             if let Some(flag) = flag(place) {
                 return Some(format!("{} is {flag}", place.display()));
             }
+        }
+        if let Some(owner) =
+            fs::symlink_metadata(&place).ok().and_then(|meta| owners::out_of_reach(meta.uid(), meta.gid()))
+        {
+            return Some(owner);
         }
         if is_mount(&place) {
             return Some(format!("{} is a mount of its own: mount its directory instead", place.display()));

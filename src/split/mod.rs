@@ -18,6 +18,8 @@ mod policy_reverse;
 pub mod route;
 #[cfg(test)]
 mod route_tests;
+#[cfg(test)]
+mod route_versions_tests;
 mod routed;
 pub mod scope;
 mod server;

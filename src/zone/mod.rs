@@ -10,7 +10,6 @@ mod error;
 mod fence;
 mod jitter;
 mod knobs;
-mod parting;
 mod pieces;
 mod planning;
 mod probe;

@@ -11,7 +11,7 @@ use crate::cli::printer::{Printer, Tone};
 use crate::host::{HostOptions, Probed};
 use crate::hostplan::paths;
 use crate::resolved::Bus;
-use crate::split::facts::Content;
+use crate::split::facts::{Content, FileKind};
 
 /// `host check`.
 pub(super) async fn check(options: &HostOptions, args: &CheckArgs, printer: &mut Printer) -> Result<Exit, String> {
@@ -74,7 +74,7 @@ fn drift(survey: &Survey) -> Vec<(String, String, Option<String>)> {
     let mut all = Vec::new();
     for step in &survey.plan.files {
         let what = match step.action() {
-            "create" => "it is gone",
+            _ if step.from.kind == FileKind::Absent => "it is gone",
             "remove" => "it is there again",
             _ => "it is another one than declared",
         };

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::Work;
 use crate::hostplan::{mark, paths};
+use crate::resolved::files::HostFiles;
 use crate::split::HostFacts;
 use crate::split::facts::{FileKind, Manager, WatchedFile};
 
@@ -43,7 +44,7 @@ fn watched(work: &Work, path: &str) -> WatchedFile {
     WatchedFile {
         path: path.to_owned(),
         kind,
-        writable: writable(work, path),
+        writable: writable(&work.files, path),
         generated_by: generator(target.as_deref(), content.as_deref()),
         sha256: content.as_deref().map(mark::hash),
         ours: content.as_deref().and_then(ours),
@@ -53,9 +54,9 @@ fn watched(work: &Work, path: &str) -> WatchedFile {
 
 /// Whether the directory takes a new entry; `None` where only trying would tell (this process is not its owner, or the
 /// directory is yet to be made). An immutable file shows when it is replaced.
-fn writable(work: &Work, path: &str) -> Option<bool> {
+fn writable(files: &HostFiles, path: &str) -> Option<bool> {
     let (dir, _) = path.rsplit_once('/')?;
-    let place = work.files.locate(if dir.is_empty() { "/" } else { dir }, true).ok()?;
+    let place = files.locate(if dir.is_empty() { "/" } else { dir }, true).ok()?;
     let meta = std::fs::metadata(&place).ok()?;
     // Read-only for everybody, as a mounted file system would say too: known only by the mount table.
     if is_read_only(&place) {
@@ -131,6 +132,19 @@ mod tests {
         assert_eq!(ours(&mark::stamp(&origins, "x\n")).as_deref(), Some("homelab, office"));
         assert_eq!(ours(&mark::stamp(&origins[..1], "x\n")).as_deref(), Some("homelab"));
         assert_eq!(ours(b"# else\n"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_told_and_nothing_else_is_claimed() {
+        let root = tempfile::tempdir().unwrap();
+        let files = HostFiles::new(root.path());
+        let etc = root.path().join("etc");
+        std::fs::create_dir(&etc).unwrap();
+        assert_eq!(writable(&files, "/etc/hosts"), None, "only trying would tell");
+        assert_eq!(writable(&files, "/etc/systemd/resolved.conf.d/50-knotwork.conf"), None, "no directory yet");
+        std::fs::set_permissions(&etc, std::fs::Permissions::from_mode(0o555)).unwrap();
+        assert_eq!(writable(&files, "/etc/hosts"), Some(false));
+        std::fs::set_permissions(&etc, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     #[test]

@@ -191,7 +191,8 @@ pub struct WatchedFile {
     /// Where a link points, as written.
     #[serde(default)]
     pub target: Option<String>,
-    /// Whether it could be replaced: its directory is writable and nothing is immutable.
+    /// `false` where it could surely not be replaced: its directory is read-only, by its bits or its mount. Else only trying
+    /// would tell.
     #[serde(default)]
     pub writable: Option<bool>,
     /// Made by a generator (NixOS, ostree, authselect); named.
