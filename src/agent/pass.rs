@@ -242,7 +242,7 @@ impl Agent {
             Err(error) => return Err(error),
         };
         if survey.plan.is_settled() {
-            host.accept(&text)?;
+            host.accept(&text, &survey.wish)?;
             tracing::info!("the host is as the policies declare");
             return Ok(Round::Again);
         }

@@ -184,7 +184,13 @@ impl Host {
     ///
     /// # Errors
     /// Those of the store.
-    pub fn accept(&self, text: &str) -> Result<(), HostError> {
+    pub fn accept(&self, text: &str, wish: &Wish) -> Result<(), HostError> {
+        let known = self.store.record()?;
+        let mut record = known.clone();
+        record.pin(wish, |path| self.files.see(path));
+        if record != known {
+            self.store.set_record(&record)?;
+        }
         if self.store.accepted()?.as_deref() != Some(text) {
             self.store.set_accepted(Some(text))?;
         }
@@ -325,12 +331,16 @@ impl Host {
         }
         // What a person put back is nothing of ours any more.
         record.files.retain(|path, known| {
-            !Want::again(&known.before).is_some_and(|before| before.is_there(&self.files.see(path)))
+            known.is_pinned() && accepted.is_some()
+                || !Want::again(&known.before).is_some_and(|before| before.is_there(&self.files.see(path)))
         });
-        if record.files.is_empty() {
+        if record.ours().next().is_none() {
             for dir in record.dirs.drain(..).rev() {
                 self.files.remove_empty_dir(&dir);
             }
+        }
+        if accepted.is_some() {
+            record.pin(wish, |path| self.files.see(path));
         }
         self.store.set_record(record)?;
         self.store.set_accepted(accepted)?;

@@ -40,7 +40,8 @@ pub use plan::{before_us, plan, targets};
 
 use crate::split::facts::{FileKind, Global, Link};
 use crate::split::policy::Origin;
-use crate::split::wish::{GlobalWish, LinkWish};
+use crate::split::policy::ResolvConf;
+use crate::split::wish::{GlobalWish, LinkWish, Wish};
 
 /// What lies at a path of the host, as far as a plan must know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +111,7 @@ pub struct RecordedGlobal {
 /// What the store remembers of this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Every path that differs from what was before us, by our doing.
+    /// Every path that differs from what was before us, by our doing; and those that did not have to ([`Record::pin`]).
     pub files: BTreeMap<String, Recorded>,
     /// Every link whose settings are ours, by name.
     pub links: BTreeMap<String, RecordedLink>,
@@ -125,15 +126,46 @@ pub struct Record {
     pub snapshot: BTreeMap<String, SeenFile>,
 }
 
+impl Recorded {
+    /// Whether it was as declared before us: remembered so that what is repaired there later is not taken for what was
+    /// there before.
+    pub fn is_pinned(&self) -> bool {
+        self.left.is_there(&self.before)
+    }
+}
+
 impl Record {
+    /// Remembers of declared files that only a memory can give back that they were so already; `see` looks at one.
+    pub fn pin(&mut self, wish: &Wish, see: impl Fn(&str) -> SeenFile) {
+        let declared =
+            [(paths::RESOLV_CONF, wish.resolv_conf != ResolvConf::Unmanaged), (paths::NSSWITCH, wish.nsswitch)];
+        for (path, is_declared) in declared {
+            let known = self.files.get(path);
+            if !is_declared && known.is_some_and(Recorded::is_pinned) {
+                self.files.remove(path);
+            } else if is_declared && known.is_none() {
+                let before = see(path);
+                if let Some(left) = Want::again(&before) {
+                    self.files.insert(path.to_owned(), Recorded { before, left });
+                }
+            }
+        }
+    }
+
+    /// Paths that differ from what was before us.
+    pub fn ours(&self) -> impl Iterator<Item = &String> {
+        self.files.iter().filter(|(_, known)| !known.is_pinned()).map(|(path, _)| path)
+    }
+
     /// Remembers that one file was changed; [`Record::settle`] does so for a whole plan.
     pub fn learn(&mut self, step: &FileStep) {
         if step.path.starts_with(paths::VOLATILE) {
             return;
         }
-        let before =
-            self.files.remove(&step.path).map_or_else(|| before_us(&step.path, &step.from), |known| known.before);
-        if !step.to.is_there(&before) {
+        let known = self.files.remove(&step.path);
+        let is_pinned = known.as_ref().is_some_and(Recorded::is_pinned);
+        let before = known.map_or_else(|| before_us(&step.path, &step.from), |known| known.before);
+        if is_pinned || !step.to.is_there(&before) {
             self.files.insert(step.path.clone(), Recorded { before, left: step.to.clone() });
         }
     }

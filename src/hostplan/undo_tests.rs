@@ -155,3 +155,32 @@ proptest! {
         prop_assert_eq!(there(&seen), there(&original));
     }
 }
+
+/// What is repaired where nothing had to be changed at first is not what was there before us.
+#[test]
+fn drift_is_not_taken_for_what_was_there_before_us() {
+    let (facts, policy) = (super::testkit::facts(257), Policy { name: "p".into(), ..Policy::default() });
+    let mut original = debian();
+    original.files.insert(paths::RESOLV_CONF.into(), link_to("/run/systemd/resolve/stub-resolv.conf"));
+    let (mut seen, mut record) = (original.clone(), Record::default());
+    let plan = planned(std::slice::from_ref(&policy), &facts, &seen, &record);
+    assert!(!plan.files.iter().any(|step| step.path == paths::RESOLV_CONF), "it is as declared");
+    carry_out(&mut seen, &mut record, &plan);
+    let wished = wish(std::slice::from_ref(&policy), &facts);
+    record.pin(&wished, |path| seen.files[path].clone());
+    assert!(!record.ours().any(|path| path == paths::RESOLV_CONF), "and not by us");
+    for drift in [file("nameserver 9.9.9.9\n"), absent(), link_to("/etc/hostname")] {
+        seen.files.insert(paths::RESOLV_CONF.into(), drift);
+        let plan = planned(std::slice::from_ref(&policy), &facts, &seen, &record);
+        carry_out(&mut seen, &mut record, &plan);
+        record.pin(&wished, |path| seen.files[path].clone());
+        assert_eq!(seen.files[paths::RESOLV_CONF].kind, FileKind::Symlink);
+    }
+    let plan = planned(&[], &facts, &seen, &record);
+    carry_out(&mut seen, &mut record, &plan);
+    assert_eq!(seen.files[paths::RESOLV_CONF], original.files[paths::RESOLV_CONF]);
+    // Left to others by a later policy, it is forgotten.
+    let unmanaged = Policy { resolv_conf: Some(ResolvConf::Unmanaged), nsswitch: Some(false), ..policy };
+    record.pin(&wish(&[unmanaged], &facts), |path| seen.files[path].clone());
+    assert!(!record.files.contains_key(paths::RESOLV_CONF));
+}

@@ -33,7 +33,7 @@ pub(super) async fn apply(options: &HostOptions, args: &ApplyArgs, printer: &mut
     }
     if survey.plan.is_settled() {
         if let Some(policies) = &survey.text {
-            host.accept(policies).map_err(|error| error.to_string())?;
+            host.accept(policies, &survey.wish).map_err(|error| error.to_string())?;
         }
         return Ok(ended(args.output, &survey, None, &[], printer));
     }

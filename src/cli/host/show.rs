@@ -41,7 +41,7 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
             let value = json!({
                 "accepted": accepted,
                 "agent": agent,
-                "files": record.files.keys().collect::<Vec<_>>(),
+                "files": record.ours().collect::<Vec<_>>(),
                 "links": record.links.keys().collect::<Vec<_>>(),
                 "snapshot": record.snapshot.keys().collect::<Vec<_>>(),
                 "transactions": all.iter().map(tx_json).collect::<Vec<Value>>(),
@@ -56,7 +56,7 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
             if let Some(pid) = &agent {
                 printer.line(&format!("process {pid}, a knotwork agent, holds this host"));
             }
-            record.files.keys().for_each(|path| printer.line(&format!("  ours: {path}")));
+            record.ours().for_each(|path| printer.line(&format!("  ours: {path}")));
             record.links.keys().for_each(|link| printer.line(&format!("  ours: link {link}")));
             for tx in &all {
                 let why = tx.message.as_ref().map_or_else(String::new, |why| format!(": {why}"));
