@@ -176,3 +176,50 @@ fn what_bind_refuses_is_named() {
         assert_eq!(site::zone(bind.addr, "internal"), before, "asking wrote something");
     }
 }
+
+/// A type that the server does not take holds up no other type at the name, neither of the same object nor of another.
+#[test]
+fn a_refused_type_holds_up_nothing_else_at_its_name() {
+    let judge = |site: &Site, addr| {
+        site.put("a", "name: shared.internal, a: [10.0.0.1], mx: [{preference: 10, exchange: a.internal}]");
+        site.put("b", "name: shared.internal, aaaa: [\"fd00::1\"], txt: [hello]");
+        site.put("c", "name: internal, caa: [{flags: 0, tag: issue, value: ca.example}], txt: [apex]");
+        let ran = site.apply(&[], 3);
+        let text = said(&ran);
+        let zone = site::zone(addr, "internal").join("\n");
+        for there in ["10.0.0.1", "hello", "apex"] {
+            assert!(zone.contains(there), "{there}: {text}{zone}");
+        }
+        for refused in ["MX at shared", "AAAA at shared", "CAA at internal"] {
+            assert!(text.contains(&format!("it refuses {refused}")), "{refused}: {text}");
+        }
+        assert!(text.contains("3 created, 3 not done"), "{text}");
+        assert_eq!(zone.matches("resource=staticdnsrecord").count(), 3, "a marker without its set: {zone}");
+        // Again: the refused ones are refused again, and nothing else happens.
+        let ran = site.apply(&[], 3);
+        assert!(said(&ran).contains("3 not done"), "{}", said(&ran));
+        assert_eq!(site::zone(addr, "internal").join("\n"), zone);
+    };
+    for program in ["knot", "knot-next"].map(parts::need).into_iter().flatten() {
+        let knot = limited(&program, "action: [ update, transfer ]; update-type: [ A, TXT ]");
+        judge(&Site::new(knot.addr), knot.addr);
+        // Of thousands of names with both, a few messages tell.
+        let site = Site::new(knot.addr);
+        let both: String = (0..3000)
+            .map(|n| {
+                site::manifest(
+                    &format!("both{n}"),
+                    &format!("name: both{n}.internal, a: [10.1.2.3], aaaa: [\"fd00::2\"]"),
+                )
+            })
+            .collect();
+        site.file("both.yaml", &both);
+        let ran = site.apply(&["-o", "json"], 3);
+        assert!(ran.out.contains("the server refused all 6 AAAA sets tried"), "{}", ran.err);
+        assert_eq!(site::zone(knot.addr, "internal").iter().filter(|line| line.starts_with("both")).count(), 3000);
+    }
+    if let Some(program) = parts::need("bind") {
+        let bind = Bind::with(&program, "update-policy { grant operator zonesub A TXT; };");
+        judge(&Site::new(bind.addr), bind.addr);
+    }
+}

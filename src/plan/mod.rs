@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 pub use brake::BrakeState;
 pub use planner::{Dirty, PlanOptions, Planner, plan_zone};
-pub use units::{Unit, units};
+pub use units::{Unit, can_part, unit_of, units};
 
 use crate::model::{Name, ObjectId, Rdata, RrSet, RrType};
 

@@ -57,6 +57,29 @@ pub fn units(plan: &Plan) -> Vec<Unit> {
     units
 }
 
+/// One unit of precisely these changes of a plan.
+pub fn unit_of(plan: &Plan, changes: Vec<usize>) -> Unit {
+    let mut unit = Unit { changes, guards: Vec::new(), edits: Vec::new(), adds_first: false, after: None };
+    fill(&mut unit, plan);
+    unit
+}
+
+/// Whether some of these changes may be made without the others, when the server does not take them all: none of them makes
+/// room for another (a CNAME stands alone, RFC 1034 §3.6.2), and no step belongs to two of them, as the removal of a mark
+/// that speaks for both would.
+pub fn can_part(plan: &Plan, changes: &[usize]) -> bool {
+    let mut steps = FastSet::default();
+    changes.len() > 1
+        && changes.iter().map(|index| &plan.changes[*index]).all(|change| {
+            let alone = matches!(change.rtype, RrType::CNAME | RrType::DNAME) || change.after.is_some();
+            !alone
+                && change.edits.iter().all(|edit| {
+                    let (Edit::Add(name, rtype, _, rdata) | Edit::Remove(name, rtype, rdata)) = edit;
+                    steps.insert((matches!(edit, Edit::Add(..)), key(name, *rtype, rdata)))
+                })
+        })
+}
+
 fn fill(unit: &mut Unit, plan: &Plan) {
     // One change alone repeats nothing.
     let alone = unit.changes.len() == 1;

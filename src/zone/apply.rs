@@ -10,7 +10,6 @@ use super::knobs::Knobs;
 use super::pieces::{Piece, Pieces, State};
 use super::report::{ChangeOutcome, Outcome, Report};
 use super::run::{Run, STALE};
-use crate::dns::update;
 use crate::model::FastMap;
 use crate::plan::{self, Change, Edit, Plan};
 
@@ -46,7 +45,7 @@ impl Engine {
             match self.permit(plan) {
                 Err(error) => stopped = Some(error),
                 Ok(swap) => {
-                    let mut sending = Run::new(self, pieces, swap);
+                    let mut sending = Run::new(self, pieces, swap, Some(plan));
                     stopped = sending.go().await.err();
                     let done = sending.finish();
                     report.first_sent = done.first_sent;
@@ -94,7 +93,7 @@ impl Engine {
 
     /// Sends a raise that was already decided.
     pub(super) async fn send_swap(&mut self, swap: Swap) -> Result<(), EngineError> {
-        let mut run = Run::new(self, Vec::new(), Some(swap));
+        let mut run = Run::new(self, Vec::new(), Some(swap), None);
         run.fence_alone = true;
         run.go().await?;
         self.refresh().await.map(drop)
@@ -187,24 +186,20 @@ fn pieces_of(plan: &Plan, skip: Skip<'_>) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::with_capacity(units.len());
     let mut wanted: Vec<Option<usize>> = Vec::with_capacity(units.len());
     for unit in units {
-        if unit.changes.iter().any(|index| plan.changes[*index].held || skip(&plan.changes[*index])) {
-            continue;
+        let waits = |index: &usize| plan.changes[*index].held || skip(&plan.changes[*index]);
+        let mut unit = unit;
+        if unit.changes.iter().any(waits) {
+            // What failed a moment ago holds up nothing that can do without it.
+            if !plan::can_part(plan, &unit.changes) || unit.changes.iter().all(waits) {
+                continue;
+            }
+            unit = plan::unit_of(plan, unit.changes.into_iter().filter(|index| !waits(index)).collect());
         }
         for change in &unit.changes {
             by_change.insert(*change, pieces.len());
         }
         wanted.push(unit.after);
-        let size = unit.guards.iter().map(|guard| update::guard_size(zone, guard)).sum::<usize>()
-            + unit.edits.iter().map(|edit| update::edit_size(zone, edit)).sum::<usize>();
-        pieces.push(Piece {
-            changes: unit.changes,
-            guards: unit.guards,
-            edits: unit.edits,
-            size,
-            after: None,
-            state: State::Ready,
-            lost: 0,
-        });
+        pieces.push(Piece::of(zone, unit));
     }
     for (index, first) in wanted.into_iter().enumerate() {
         // A predecessor that is not sent now makes its successor wait for the next plan.

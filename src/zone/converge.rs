@@ -25,11 +25,15 @@ pub struct Converged {
 }
 
 impl Converged {
-    /// The last outcome of every record set that any pass touched, in name order.
+    /// The last outcome of every record set that any pass touched, in name order. A pass that did not try a set again says
+    /// nothing about it.
     pub fn outcomes(&self) -> Vec<&ChangeOutcome> {
         let mut last: BTreeMap<(&Name, RrType), &ChangeOutcome> = BTreeMap::new();
         for outcome in self.reports.iter().flat_map(|report| &report.outcomes) {
-            last.insert((&outcome.name, outcome.rtype), outcome);
+            let seen = last.entry((&outcome.name, outcome.rtype)).or_insert(outcome);
+            if outcome.outcome != Outcome::Waiting || seen.outcome == Outcome::Waiting {
+                *seen = outcome;
+            }
         }
         last.into_values().collect()
     }

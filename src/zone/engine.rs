@@ -78,6 +78,8 @@ pub struct Engine {
     /// How long the last transfer took to come: the server's time, not ours.
     waited: Duration,
     traffic: Traffic,
+    /// The server has taken an update of record sets, so a refusal is about what is refused and not about the key.
+    pub(super) taken: bool,
 }
 
 impl Engine {
@@ -103,6 +105,7 @@ impl Engine {
             change_seen: None,
             waited: Duration::ZERO,
             traffic: Traffic::default(),
+            taken: false,
             server,
             options,
             rules,

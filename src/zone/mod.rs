@@ -10,6 +10,7 @@ mod error;
 mod fence;
 mod jitter;
 mod knobs;
+mod parting;
 mod pieces;
 mod planning;
 mod probe;

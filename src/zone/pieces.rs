@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use super::report::Outcome;
-use crate::model::{FastMap, RrType};
-use crate::plan::{Edit, Guard};
+use crate::dns::update;
+use crate::model::{FastMap, Name, RrType};
+use crate::plan::{Edit, Guard, Unit};
 
 /// Octets that a message is filled to (DESIGN §5.4); a larger unit goes alone.
 pub(super) const FILL: usize = 60_000;
@@ -49,6 +50,14 @@ pub(super) struct Piece {
 }
 
 impl Piece {
+    /// A unit that is to be sent.
+    pub fn of(zone: &Name, unit: Unit) -> Piece {
+        let size = unit.guards.iter().map(|guard| update::guard_size(zone, guard)).sum::<usize>()
+            + unit.edits.iter().map(|edit| update::edit_size(zone, edit)).sum::<usize>();
+        let (changes, guards, edits) = (unit.changes, unit.guards, unit.edits);
+        Piece { changes, guards, edits, size, after: None, state: State::Ready, lost: 0 }
+    }
+
     /// The type that it is about: the first edit that is no marker, else TXT.
     pub fn kind(&self) -> RrType {
         let of = |edit: &Edit| match edit {
@@ -101,6 +110,8 @@ pub(super) struct Pieces {
     refused: FastMap<RrType, u32>,
     accepted: FastMap<RrType, u32>,
     given_up: FastMap<RrType, (&'static str, String)>,
+    /// Parts of one unit that are tried one after the other, by the one whose turn it is.
+    families: FastMap<usize, Vec<usize>>,
 }
 
 impl Pieces {
@@ -216,6 +227,31 @@ impl Pieces {
         None
     }
 
+    /// Tries the parts of a unit that was refused one after the other, those first of which the least is known to be
+    /// taken, until one is taken: the rest must be planned anew then, as the zone is another.
+    pub fn part(&mut self, parts: Vec<Piece>) {
+        let first = self.all.len();
+        self.all.extend(parts);
+        let mut family: Vec<usize> = (first..self.all.len()).collect();
+        family.sort_by_key(|index| self.accepted.get(&self.all[*index].kind()).copied().unwrap_or_default());
+        family.reverse();
+        family.iter().for_each(|index| self.all[*index].state = State::Blocked);
+        self.next_of(family);
+    }
+
+    fn next_of(&mut self, mut family: Vec<usize>) {
+        if let Some(next) = family.pop() {
+            self.all[next].state = State::Ready;
+            self.families.insert(next, family);
+            self.suspects.push_front(Batch { pieces: vec![next], ..Batch::default() });
+        }
+    }
+
+    /// What is said of the sets of a type that is not tried any more.
+    pub fn given_up(&self, kind: RrType) -> Option<(&'static str, String)> {
+        self.given_up.get(&kind).cloned()
+    }
+
     /// The server refused this piece by itself.
     pub fn refuse(&mut self, index: usize, reason: &'static str, words: String) {
         let kind = self.all[index].kind();
@@ -238,6 +274,10 @@ impl Pieces {
             self.all[next].state = State::Ready;
             self.ready.push_back(next);
         }
+        for other in self.families.remove(&index).unwrap_or_default() {
+            let words = "another set of the name went first; it is planned anew".to_owned();
+            self.all[other].state = State::Ended(Outcome::Waiting, "Waiting", words);
+        }
     }
 
     /// Ends a piece, and what waits for it.
@@ -245,6 +285,15 @@ impl Pieces {
         for next in self.dependents.remove(&index).unwrap_or_default() {
             let why = "the step before it could not be made".to_owned();
             self.end(next, Outcome::Waiting, reason, why);
+        }
+        if let Some(family) = self.families.remove(&index) {
+            if outcome == Outcome::Refused {
+                self.next_of(family);
+            } else {
+                for other in family {
+                    self.all[other].state = State::Ended(Outcome::Waiting, reason, words.clone());
+                }
+            }
         }
         self.all[index].state = State::Ended(outcome, reason, words);
     }

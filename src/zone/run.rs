@@ -16,6 +16,7 @@ use super::{EngineError, safety};
 use crate::dns::update;
 use crate::knot::{Answered, ServerError, Session, UpdateResult, WIDE, WINDOW};
 use crate::model::{FastMap, RrType};
+use crate::plan::Plan;
 
 /// A view of this age is read again before anything is sent from it: the process may have been stopped meanwhile.
 pub(super) const STALE: Duration = Duration::from_secs(10);
@@ -80,6 +81,8 @@ pub(super) struct Finished {
 pub(super) struct Run<'e> {
     pub engine: &'e mut Engine,
     pub session: Arc<Session>,
+    /// What the pieces are of.
+    pub plan: Option<&'e Plan>,
     pub pieces: Pieces,
     pub raise: Raise,
     /// Every raise that was ever sent: one whose answer was lost may be in force.
@@ -119,7 +122,7 @@ pub(super) struct Run<'e> {
 }
 
 impl<'e> Run<'e> {
-    pub fn new(engine: &'e mut Engine, pieces: Vec<Piece>, swap: Option<Swap>) -> Self {
+    pub fn new(engine: &'e mut Engine, pieces: Vec<Piece>, swap: Option<Swap>, plan: Option<&'e Plan>) -> Self {
         let session = engine.session();
         let answers = mpsc::channel(WIDE + AHEAD);
         let (feed, mut ready) = mpsc::channel::<(u64, Vec<u8>)>(AHEAD);
@@ -136,6 +139,7 @@ impl<'e> Run<'e> {
         Run {
             engine,
             session,
+            plan,
             pieces: Pieces::new(pieces),
             raise: swap.map_or(Raise::Done, Raise::Due),
             offered: Vec::new(),
@@ -195,9 +199,7 @@ impl<'e> Run<'e> {
         }
         // Nothing was taken at all, for lack of rights: that is about the key, not about the records.
         match self.last_refusal.take() {
-            Some(error @ ServerError::NotAuthorised { .. }) if !self.pieces.any_accepted() => {
-                Err(EngineError::Server(error))
-            }
+            Some(error @ ServerError::NotAuthorised { .. }) if !self.engine.taken => Err(EngineError::Server(error)),
             _ => Ok(()),
         }
     }
@@ -366,6 +368,7 @@ impl<'e> Run<'e> {
             {
                 self.engine.keeper.raised(&swap);
             }
+            self.engine.taken |= !out.batch.pieces.is_empty();
             for index in out.batch.pieces {
                 self.pieces.applied(index);
             }

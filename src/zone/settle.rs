@@ -248,6 +248,10 @@ impl Run<'_> {
             return Err(EngineError::Server(error));
         }
         if let Some(only) = self.pieces.split(batch) {
+            if self.part(only) {
+                self.last_refusal = Some(error);
+                return Ok(());
+            }
             let culprit = self.culprit(only).await;
             let found = self.culprit_words(only, culprit);
             if self.key_proven {
@@ -261,6 +265,7 @@ impl Run<'_> {
                 error => format!("{}{found}: {error}", self.pieces.all[only].describe()),
             };
             self.pieces.refuse(only, error.reason(), words);
+            self.leave_out(self.pieces.all[only].kind());
         }
         self.last_refusal = Some(error);
         Ok(())
