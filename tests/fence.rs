@@ -33,10 +33,16 @@ fn a_second_installation_with_our_owner_id_writes_nothing_until_it_takes_over() 
     first.apply(&[], 0);
     let second = Site::of("home", "elsewhere", "operator", knot.addr, "");
     second.put("b", "name: b.internal, a: [10.0.0.2]");
-    let ran = second.apply(&["--prune"], 3);
+    let ran = second.apply(&["--prune"], 1);
     let said = format!("{}{}", ran.out, ran.err);
     assert!(said.contains("OtherInstance") && said.contains("here"), "{said}");
     assert!(said.contains("takeover internal --from here"), "the way out: {said}");
+    // What is not written can be looked at.
+    let told = second.records_run(&["explain", "a.internal"]);
+    assert_eq!(told.code, 1, "{told:#?}");
+    assert!(told.out.contains("live: 300 A 10.0.0.1; held by ours") && told.err.contains("OtherInstance"), "{told:#?}");
+    let told = second.records_run(&["explain", "b.internal"]);
+    assert!(told.out.contains("declared: 300 A 10.0.0.2 by"), "{told:#?}");
     assert!(has(&knot, "a.internal. 300 A 10.0.0.1") && !has(&knot, "b.internal."));
     // The wrong instance is refused, the right one taken over.
     for (from, words) in [
@@ -55,7 +61,7 @@ fn a_second_installation_with_our_owner_id_writes_nothing_until_it_takes_over() 
     second.apply(&[], 0);
     assert!(has(&knot, "b.internal. 300 A 10.0.0.2") && has(&knot, "a.internal. 300 A 10.0.0.1"));
     first.put("c", "name: c.internal, a: [10.0.0.3]");
-    let ran = first.apply(&[], 3);
+    let ran = first.apply(&[], 1);
     assert!(format!("{}{}", ran.out, ran.err).contains("OtherInstance"), "{ran:#?}");
     assert!(!has(&knot, "c.internal."));
 }
@@ -180,7 +186,7 @@ fn a_fence_that_was_removed_stops_everybody_until_a_person_decides() {
     writer.update(vec![], vec![remove(owner, knotwork::model::RrType::TXT, &text)]);
     assert!(fence(&knot, "home").is_none());
     site.put("b", "name: b.internal, a: [10.0.0.2]");
-    let ran = site.apply(&[], 3);
+    let ran = site.apply(&[], 1);
     assert!(format!("{}{}", ran.out, ran.err).contains("FenceLost"), "{ran:#?}");
     assert!(!has(&knot, "b.internal."));
     let ran = site.run(&["zone", "takeover", "internal", "--from", "here"]);
@@ -201,8 +207,8 @@ fn a_fence_that_cannot_be_read_is_shown_with_the_way_out() {
     writer.update(vec![], vec![add(owner, 60, knotwork::model::RrType::TXT, "\"what is this\"")]);
     site.put("a", "name: a.internal, a: [10.0.0.1]");
     let plan = site.records_run(&["plan"]);
-    assert!(plan.code == 3 && plan.err.contains("FenceUnreadable"), "a plan says what an apply will meet: {plan:#?}");
-    let ran = site.apply(&[], 3);
+    assert!(plan.code == 1 && plan.err.contains("FenceUnreadable"), "a plan says what an apply will meet: {plan:#?}");
+    let ran = site.apply(&[], 1);
     assert!(format!("{}{}", ran.out, ran.err).contains("FenceUnreadable"), "{ran:#?}");
     assert!(!has(&knot, "a.internal."));
     let doctor = site.run(&["doctor"]);
@@ -335,7 +341,7 @@ fn server_walked_to_our_serial_by_other_changes() {
     walk(&knot, read_at);
     signal(&sleeper, "CONT");
     let ran: site::Ran = sleeper.wait_with_output().expect("ends").into();
-    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert_eq!(ran.code, 1, "{ran:#?}");
     assert!(ran.err.contains("(Displaced)"), "{ran:#?}");
     assert!(!has(&knot, "b.internal.") && serial(&knot) == read_at, "it wrote into a zone that it has never seen");
     site.apply(&[], 0);

@@ -33,7 +33,7 @@ fn without_the_right_to_update_the_line_to_change_is_said_once() {
         let knot = limited(&program, "action: transfer");
         let site = Site::new(knot.addr);
         site.put("a", "name: a.internal, a: [10.0.0.1]");
-        let ran = site.apply(&[], 3);
+        let ran = site.apply(&[], 1);
         let text = said(&ran);
         assert_eq!(
             text.matches("add `update` to the action list of the acl with `key: operator`").count(),
@@ -53,7 +53,7 @@ fn without_the_right_to_update_the_line_to_change_is_said_once() {
         doubts_no_key(&doctor.out);
         // Thousands alike are told in one line.
         site.file("many.yaml", &site::many("many", 3000, 20));
-        let ran = site.apply(&[], 3);
+        let ran = site.apply(&[], 1);
         assert!(ran.out.matches("refused (UpdateRefused)").count() < 20, "{}", ran.out.matches("refused").count());
         assert!(ran.out.contains("the server refused all 6 A sets tried, so the others were not sent"));
     }
@@ -110,7 +110,8 @@ fn what_an_acl_by_type_or_name_refuses_is_named() {
             let site = Site::new(knot.addr);
             site.put("a", "name: a.internal, a: [10.0.0.1]");
             let before = site::zone(knot.addr, "internal");
-            let text = said(&site.apply(&[], 3));
+            // Without the fence nothing at all can be written.
+            let text = said(&site.apply(&[], if refused.contains("fence") { 1 } else { 3 }));
             assert!(text.contains(refused), "{rest}: {text}");
             assert_eq!(text.matches("; it refuses ").count(), 1, "{rest}: {text}");
             assert!(text.contains("add them to `update-type`") && !text.contains("action list"), "{rest}: {text}");
@@ -167,7 +168,8 @@ fn what_bind_refuses_is_named() {
         let site = Site::new(bind.addr);
         site.put("a", "name: a.internal, a: [10.0.0.1]");
         let before = site::zone(bind.addr, "internal");
-        let ran = site.apply(&[], 3);
+        // It takes an empty update from anybody, so of the last one it cannot be told whether it would take other names.
+        let ran = site.apply(&[], if refused.contains("fence") { 1 } else { 3 });
         let text = said(&ran);
         let doctor = site.run(&["doctor"]).out;
         assert_eq!(doctor.contains("update allowed for TXT\n"), policy == "grant operator zonesub TXT;", "{doctor}");

@@ -83,7 +83,10 @@ impl ZoneResult {
     pub fn exit(&self, apply: bool) -> Exit {
         let mut exit = self.error.as_ref().map_or(Exit::Done, error_exit);
         if let Some(plan) = &self.plan {
-            if !plan.conflicts.is_empty() || plan.held.is_some() || plan.refused.is_some() {
+            if plan.refused.is_some() {
+                exit = exit.and(Exit::Error);
+            }
+            if !plan.conflicts.is_empty() || plan.held.is_some() {
                 exit = exit.and(Exit::Left);
             }
             if !apply && !plan.is_settled() {
@@ -105,15 +108,12 @@ impl ZoneResult {
     }
 }
 
-/// Somebody else's hold on the zone is a refusal; a server that cannot be asked is an error.
+/// What keeps a whole zone from being read or written is an error, whoever is the cause; that it is only watched is as
+/// somebody wished.
 fn error_exit(error: &EngineError) -> Exit {
     match error {
-        EngineError::Server(error) if error.reason() == "UpdateRefused" => Exit::Left,
-        EngineError::Server(_)
-        | EngineError::NoView { .. }
-        | EngineError::FailedOver { .. }
-        | EngineError::Internal(_) => Exit::Error,
-        _ => Exit::Left,
+        EngineError::Observe { .. } => Exit::Left,
+        _ => Exit::Error,
     }
 }
 

@@ -78,7 +78,8 @@ pub struct Engine {
     /// How long the last transfer took to come: the server's time, not ours.
     waited: Duration,
     traffic: Traffic,
-    /// The server has taken an update of record sets, so a refusal is about what is refused and not about the key.
+    /// The server has taken an update of record sets, or said that it would, so a refusal is about what is refused and not
+    /// about the key.
     pub(super) taken: bool,
 }
 

@@ -199,7 +199,12 @@ impl<'e> Run<'e> {
         }
         // Nothing was taken at all, for lack of rights: that is about the key, not about the records.
         match self.last_refusal.take() {
-            Some(error @ ServerError::NotAuthorised { .. }) if !self.engine.taken => Err(EngineError::Server(error)),
+            // Knot says NOTAUTH, BIND REFUSED.
+            Some(error @ (ServerError::NotAuthorised { .. } | ServerError::Refused { rcode: 5, .. }))
+                if !self.engine.taken =>
+            {
+                Err(EngineError::Server(error))
+            }
             _ => Ok(()),
         }
     }

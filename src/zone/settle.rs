@@ -6,6 +6,7 @@ use super::EngineError;
 use super::check;
 use super::jitter::backoff;
 use super::pieces::{Batch, State};
+use super::probe::Culprit;
 use super::report::Outcome;
 use super::run::{Raise, Run, Trouble};
 use crate::knot::ServerError;
@@ -254,6 +255,8 @@ impl Run<'_> {
             }
             let culprit = self.culprit(only).await;
             let found = self.culprit_words(only, culprit);
+            // It would take others.
+            self.engine.taken |= matches!(culprit, Culprit::Set | Culprit::Marker | Culprit::Both);
             if self.key_proven {
                 error = super::key_is_good(error, &self.session, culprit.missing());
             }
