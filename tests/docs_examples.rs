@@ -1,7 +1,7 @@
 //! What the documents show works: every YAML block of `README.md` and `docs/` is read, and the words that they call stable
 //! are those of the code. Blocks marked `yaml ignore` show what is wrong on purpose.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 
@@ -113,6 +113,38 @@ fn the_configuration_and_the_samples_that_ship_are_read() {
     let config = Config::parse(&dir.path().join("knotwork.yaml"), &text).unwrap();
     let loaded = load(&[Input::Path(root().join("config/samples"))], &config, true);
     assert!(loaded.is_complete() && loaded.refusals.is_empty() && loaded.objects > 5, "{loaded:?}");
+}
+
+/// The lines of the README that make the key do: the server's file and the one that `knotwork.yaml` names hold one secret.
+#[test]
+fn the_readme_makes_the_key_that_its_configuration_names() {
+    let Some(keymgr) = std::env::var_os("PATH").and_then(|path| {
+        let all: Vec<_> = std::env::split_paths(&path).chain(["/usr/sbin".into()]).collect();
+        all.into_iter().map(|dir| dir.join("keymgr")).find(|file| file.is_file())
+    }) else {
+        eprintln!("SKIPPED: there is no keymgr here (apt install knot)");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("knot.conf");
+    std::fs::copy(root().join("config/knot/knot.conf"), &conf).unwrap();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let lines: Vec<&str> = readme.lines().filter(|line| line.contains("key.b64") && !line.contains("tsig:")).collect();
+    assert!(!lines.is_empty(), "the README never writes key.b64");
+    let script = lines.join("\n").replace("/etc/knot/knot.conf", "knot.conf");
+    let script = script.replace("keymgr", keymgr.to_str().unwrap());
+    let ran = std::process::Command::new("sh").args(["-ec", &script]).current_dir(dir.path()).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let secret = std::fs::read_to_string(dir.path().join("key.b64")).unwrap();
+    let (secret, conf) = (secret.trim(), std::fs::read_to_string(conf).unwrap());
+    assert_eq!(secret.len(), 44, "{secret}");
+    assert_eq!(conf.matches(secret).count(), 1);
+    let key = conf.split("id: operator ").nth(1).unwrap().split("- id:").next().unwrap();
+    assert!(key.contains(&format!("secret: \"{secret}\"\n")), "{key}");
+    let text =
+        readme.split("```yaml\n").find(|block| block.starts_with("owner:")).unwrap().split("```").next().unwrap();
+    let config = Config::parse(&dir.path().join("knotwork.yaml"), &format!("instance: docs\n{text}")).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 
 /// Every key of the configuration and every field of a record is in the reference.

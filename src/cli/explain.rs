@@ -185,19 +185,22 @@ impl Told<'_> {
     fn name(&self, zone: &Name, name: &Name, printer: &mut Printer) -> Exit {
         let head = format!("{name} in zone {}", zone.to_relaxed());
         let Some(result) = self.results.iter().find(|result| result.zone == *zone) else { return Exit::Error };
-        if let Some(error) = &result.error {
-            printer.line(&printer.paint(Tone::Bold, &head));
-            printer.error(&format!("zone {} ({}): {error}", zone.to_relaxed(), error.reason()));
-            return Exit::Error;
+        // What keeps the zone from being written keeps nobody from looking at it.
+        match self.engine(zone).and_then(|engine| Some((engine, engine.view()?))) {
+            Some((engine, view)) => {
+                printer.line(&printer.paint(Tone::Bold, &format!("{head} (serial {})", view.serial())));
+                self.live(engine, view, name, printer);
+                self.declared(zone, name, printer);
+                self.next(result, name, printer);
+            }
+            None => {
+                printer.line(&printer.paint(Tone::Bold, &head));
+                self.declared(zone, name, printer);
+            }
         }
-        let Some((engine, view)) = self.engine(zone).and_then(|engine| Some((engine, engine.view()?))) else {
-            return Exit::Error;
-        };
-        printer.line(&printer.paint(Tone::Bold, &format!("{head} (serial {})", view.serial())));
-        self.live(engine, view, name, printer);
-        self.declared(zone, name, printer);
-        self.next(result, name, printer);
-        Exit::Done
+        let Some(error) = &result.error else { return Exit::Done };
+        printer.error(&format!("zone {} ({}): {error}", zone.to_relaxed(), error.reason()));
+        Exit::Error
     }
 
     fn live(&self, engine: &Engine, view: &View, name: &Name, printer: &mut Printer) {

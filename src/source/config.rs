@@ -104,6 +104,11 @@ impl Config {
         let file = path.display().to_string();
         let tree = read_tree(&file, text).map_err(ConfigError)?;
         let say = |wrong: &Mismatch| {
+            // A number alone leaves open what it counts, and in quotes it would be no better.
+            if wrong.path.ends_with(".checkInterval") && !wrong.key {
+                let words = format!("{}: write an interval with its unit: 200ms, 1s or 5m (20ms to 1h)", wrong.path);
+                return Diagnostic::at(&file, text, 0, tree.find(&wrong.path, false), words);
+            }
             let words = match wrong.path.as_str() {
                 "" => wrong.message.clone(),
                 path => format!("{path}: {}", wrong.message),
@@ -135,8 +140,19 @@ pub(super) fn read_tree(file: &str, text: &str) -> Result<Tree, Vec<Diagnostic>>
             (_, Some(wrong)) => return Err(vec![wrong]),
             _ => json::parse(text, 0),
         },
-        false => tree::parse(text).map_err(|error| yaml_words::words(&error)),
+        false => tree::parse(text).map_err(|error| {
+            let (place, words) = yaml_words::words(&error);
+            let several = matches!(error.without_snippet(), serde_saphyr::Error::MultipleDocuments { .. });
+            let one = "a second document begins here, and a configuration is one; put all of it into the first and remove the line `---`";
+            (place, if several { one.to_owned() } else { words })
+        }),
     };
+    if let Ok(tree) = &tree
+        && tree.is_null()
+    {
+        let words = "the configuration is empty; it needs owner: and servers: at least";
+        return Err(vec![Diagnostic::at(file, text, 0, tree.place(), words)]);
+    }
     let tree = tree.map_err(|(place, words)| vec![Diagnostic::at(file, text, 0, place, words)])?;
     let say = |twin: &tree::Twin| {
         let (line, column) = twin.first;
@@ -232,10 +248,10 @@ impl<'de> Deserialize<'de> for OneOrMany {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawTsig {
-    pub name: Option<Text>,
-    pub algorithm: Option<Text>,
-    pub secret_file: Option<Text>,
-    pub key_file: Option<Text>,
+    pub name: Option<At<Text>>,
+    pub algorithm: Option<At<Text>>,
+    pub secret_file: Option<At<Text>>,
+    pub key_file: Option<At<Text>>,
 }
 
 /// Seconds.
@@ -276,8 +292,8 @@ pub(super) struct RawAffix {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawBrake {
-    pub percent: Option<Int>,
-    pub at_least: Option<Int>,
+    pub percent: Option<At<Int>>,
+    pub at_least: Option<At<Int>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -1,16 +1,19 @@
 //! From the configuration as it stands to one that is right; everything that is wrong is said at once.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::config::{Config, Mode, RawConfig, RawRule, RawServer, RawTsig, RawZone, ServerSettings, ZoneSettings};
+use super::config::{
+    Config, Mode, RawBrake, RawConfig, RawRule, RawServer, RawTsig, RawZone, ServerSettings, ZoneSettings,
+};
 use super::diagnostic::Diagnostic;
 use super::from_tree::At;
 use super::keyfile;
+use super::tree::Place;
 use crate::dns::tsig::Key;
 use crate::knot::{ServerConfig, Timeouts};
 use crate::model::{Name, RrType};
@@ -47,9 +50,10 @@ pub(super) fn check(path: &Path, text: &str, raw: RawConfig) -> Result<Config, V
         checker.error(servers, "no server is named; give at least one with its zones");
     }
     let mut seen: HashMap<Name, String> = HashMap::new();
+    let mut names = HashMap::new();
     let mut servers = Vec::new();
     for server in raw.servers.iter().flat_map(|servers| &servers.value) {
-        servers.extend(checker.server(server, &mut seen, (&owner, &instance, &label)));
+        servers.extend(checker.server(server, (&mut seen, &mut names), (&owner, &instance, &label)));
     }
     let rights = match &raw.claims {
         None => Rights::Trusted,
@@ -115,7 +119,7 @@ impl Checker<'_> {
     fn server(
         &mut self,
         raw: &RawServer,
-        seen: &mut HashMap<Name, String>,
+        (seen, servers): (&mut HashMap<Name, String>, &mut HashMap<String, Place>),
         ids: (&str, &str, &str),
     ) -> Option<ServerSettings> {
         let name = raw.name.as_ref().map_or("", |name| &*name.value);
@@ -145,6 +149,16 @@ impl Checker<'_> {
             ));
         }
         let timeouts = self.timeouts(raw);
+        if let Some(at) = &raw.name
+            && let Some((line, column)) = servers.insert(name.to_owned(), at.place)
+        {
+            let message = format!(
+                "the server \"{name}\" is named twice, first at {}:{line}:{column}; give this one a name of its own, or, if it \
+                 is the same server, put its zones and addresses there",
+                self.file
+            );
+            self.error(at, message);
+        }
         let mut zones = Vec::new();
         for zone in raw.zones.iter().flat_map(|zones| &zones.value) {
             let Some(settings) = self.zone(zone, ids) else { continue };
@@ -166,16 +180,35 @@ impl Checker<'_> {
     }
 
     fn key(&mut self, tsig: &At<RawTsig>) -> Option<Key> {
-        let RawTsig { name, algorithm, secret_file, key_file } = &tsig.value;
-        let result = match (secret_file, key_file) {
+        // What the file is not to blame for is said first, at its place.
+        let wrong = self.wrong.len();
+        if let Some(at) = &tsig.value.name
+            && let Err(error) = keyfile::key_name(&at.value)
+        {
+            self.error(at, error);
+        }
+        if let Some(at) = &tsig.value.algorithm
+            && let Err(error) = keyfile::algorithm(&at.value)
+        {
+            self.error(at, error);
+        }
+        if self.wrong.len() > wrong {
+            return None;
+        }
+        let text = |at: &Option<At<Text>>| at.as_ref().map(|at| at.value.0.clone());
+        let place = tsig.value.secret_file.as_ref().or(tsig.value.key_file.as_ref()).map(|at| at.place);
+        let (name, algorithm) = (text(&tsig.value.name), text(&tsig.value.algorithm));
+        let (secret_file, key_file) = (text(&tsig.value.secret_file), text(&tsig.value.key_file));
+        let result = match (&secret_file, &key_file) {
             (Some(_), Some(_)) | (None, None) => {
-                Err("give either secretFile (base64) with name, or keyFile (BIND's key format)".to_owned())
+                self.error(tsig, "give either secretFile (base64) with name, or keyFile (BIND's key format)");
+                return None;
             }
             (None, Some(file)) => self.read_secret(file).and_then(|text| {
                 keyfile::from_bind(&text, name.as_deref(), algorithm.as_deref())
                     .map_err(|error| format!("{file}: {error}"))
             }),
-            (Some(file), None) => match name {
+            (Some(file), None) => match &name {
                 None => Err("the key's name is missing: tsig.name".to_owned()),
                 Some(name) => {
                     let algorithm = algorithm.as_deref().unwrap_or("hmac-sha256");
@@ -188,7 +221,8 @@ impl Checker<'_> {
         match result {
             Ok(key) => Some(key),
             Err(message) => {
-                self.error(tsig, message);
+                let place = place.unwrap_or(tsig.place);
+                self.wrong.push(Diagnostic::at(&self.file, self.text, 0, place, message));
                 None
             }
         }
@@ -273,16 +307,13 @@ impl Checker<'_> {
         }
         let mut brake = BrakeLimit::default();
         if let Some(raw) = &raw.brake {
-            let limit = |value: Option<Int>, default: u32, most: i64| match value {
-                None => Some(default),
-                Some(value) => u32::try_from(value.0).ok().filter(|n| i64::from(*n) <= most),
-            };
-            match (
-                limit(raw.value.percent, brake.percent, 100),
-                limit(raw.value.at_least, brake.at_least, i64::from(u32::MAX)),
-            ) {
-                (Some(percent), Some(at_least)) => brake = BrakeLimit { percent, at_least },
-                _ => self.error(raw, "percent is 0 to 100, atLeast a count"),
+            let RawBrake { percent, at_least } = &raw.value;
+            for (value, most, into) in [(percent, 100, &mut brake.percent), (at_least, u32::MAX, &mut brake.at_least)] {
+                let Some(value) = value else { continue };
+                match u32::try_from(value.value.0).ok().filter(|n| *n <= most) {
+                    Some(number) => *into = number,
+                    None => self.error(value, format!("{} is out of range; expected 0 to {most}", value.value.0)),
+                }
             }
         }
         let check_interval = match &raw.check_interval {
@@ -339,6 +370,14 @@ impl Checker<'_> {
 fn address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(address);
+    }
+    // Eight groups or a gap: "::1:53" is an address that ends with :53, and nobody means that one.
+    if let (Ok(_), Some((host, port))) = (text.parse::<Ipv6Addr>(), text.rsplit_once(':'))
+        && !host.ends_with(':')
+        && port == "53"
+        && host.parse::<Ipv6Addr>().is_ok()
+    {
+        return Err(format!("\"{text}\" may be an address, or a port behind one; write [{host}]:{port}, or [{text}]"));
     }
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)).map_err(|_| {

@@ -73,6 +73,26 @@ fn what_is_wrong_is_said_with_its_place() {
     wrong("mode: Repair", "mode: Maybe", &["Maybe", "Observe"]);
 }
 
+/// The place is that of the value, and the words are about it.
+#[test]
+fn the_caret_is_under_the_value_that_is_wrong() {
+    wrong("name: six\n", "name: routy\n", &[":11:11: the server \"routy\" is named twice, first at", "yaml:5:11"]);
+    wrong("algorithm: hmac-sha256", "algorithm: hmac-sha25", &[":7:39: unknown algorithm \"hmac-sha25\""]);
+    wrong("secretFile: key.b64", "secretFile: none.b64", &[":7:64: the key file"]);
+    wrong("atLeast: 10", "atLeast: -1", &[":9:106: -1 is out of range"]);
+    wrong("\"fd00::2\"", "\"::1:53\"", &["write [::1]:53, or [::1:53]"]);
+    wrong("checkInterval: 200ms", "checkInterval: 5", &["200ms, 1s or 5m"]);
+    wrong("checkInterval: 200ms", "checkInterval: \"5\"", &["200ms, 1s or 5m"]);
+    let error = parse(&GOOD.replace("checkInterval: 200ms", "checkInterval: 5")).unwrap_err().to_string();
+    assert!(!error.contains("quotes"), "{error}");
+    let error = parse(&format!("{GOOD}---\nowner: other\n")).unwrap_err().to_string();
+    assert!(error.contains("a configuration is one") && !error.contains("in front of it"), "{error}");
+    for empty in ["", "# nothing\n", "---\n"] {
+        let error = parse(empty).unwrap_err().to_string();
+        assert!(error.contains("the configuration is empty") && !error.contains("declare nothing"), "{error}");
+    }
+}
+
 #[test]
 fn everything_misspelt_is_said_at_once_with_a_guess() {
     let text = GOOD

@@ -6,15 +6,24 @@ use base64::engine::general_purpose::STANDARD;
 use crate::dns::tsig::{Algorithm, Key};
 use crate::model::Name;
 
-/// A key from its three parts; the error never holds the secret.
-pub(super) fn key(name: &str, algorithm: &str, secret: &str) -> Result<Key, String> {
-    let name = Name::parse(name).map_err(|error| format!("the key name \"{name}\": {error}"))?;
-    let known = Algorithm::parse(algorithm).ok_or_else(|| match algorithm.to_ascii_lowercase().as_str() {
+/// The name of a key.
+pub(super) fn key_name(name: &str) -> Result<Name, String> {
+    Name::parse(name).map_err(|error| format!("the key name \"{name}\": {error}"))
+}
+
+/// An algorithm by its name.
+pub(super) fn algorithm(algorithm: &str) -> Result<Algorithm, String> {
+    Algorithm::parse(algorithm).ok_or_else(|| match algorithm.to_ascii_lowercase().as_str() {
         "hmac-md5" | "hmac-md5.sig-alg.reg.int" | "hmac-sha224" => {
             format!("{algorithm} is not supported (it is weak or rare); make a key with hmac-sha256")
         }
         _ => format!("unknown algorithm \"{algorithm}\"; expected hmac-sha256, hmac-sha384, hmac-sha512 or hmac-sha1"),
-    })?;
+    })
+}
+
+/// A key from its three parts; the error never holds the secret.
+pub(super) fn key(name: &str, algorithm: &str, secret: &str) -> Result<Key, String> {
+    let (name, known) = (key_name(name)?, self::algorithm(algorithm)?);
     let compact: String = secret.split_whitespace().collect();
     if compact.is_empty() {
         return Err("the secret is empty".into());

@@ -126,17 +126,27 @@ impl Tree {
     pub fn find(&self, path: &str, key: bool) -> Place {
         let mut at = self;
         let mut place = self.place;
-        for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
-            let next = match (&at.node, part.strip_suffix(']')) {
-                (Node::List(items), Some(index)) => {
-                    index.parse::<usize>().ok().and_then(|index| items.get(index)).map(|item| (item.place, item))
+        let mut rest = path;
+        while !rest.is_empty() {
+            let next = match &at.node {
+                Node::List(items) => rest.strip_prefix('[').and_then(|rest| {
+                    let (index, rest) = rest.split_once(']')?;
+                    items.get(index.parse::<usize>().ok()?).map(|item| (item.place, item, rest))
+                }),
+                // A key may have dots of its own, as annotations do: the longest that fits.
+                Node::Map(entries) => {
+                    let rest = rest.strip_prefix('.').unwrap_or(rest);
+                    let behind = |key: &str| {
+                        rest.strip_prefix(key).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                    };
+                    let fit =
+                        entries.iter().rev().filter_map(|(key, place, tree)| Some((key, place, tree, behind(key)?)));
+                    fit.max_by_key(|(key, ..)| key.len()).map(|(_, place, tree, rest)| (*place, tree, rest))
                 }
-                (Node::Map(entries), None) => {
-                    entries.iter().find(|(own, ..)| own == part).map(|(_, place, tree)| (*place, tree))
-                }
-                _ => None,
+                Node::Scalar(_) => None,
             };
-            let Some((own, tree)) = next else { break };
+            let Some((own, tree, behind)) = next else { break };
+            rest = behind;
             // A value that stands nowhere (`key:` and nothing) is where its key is.
             place = if key || tree.is_null() { own } else { tree.place };
             at = tree;
@@ -268,6 +278,10 @@ mod tests {
         assert_eq!(tree.find("spec.name", true), (2, 3));
         assert_eq!(tree.find("spec.zone", false), (2, 3));
         assert_eq!(tree.find("spec.ttl", false), (7, 3));
+        let dotted = parse("metadata: {annotations: {a.b/c: x, a: y, z: [1]}}").unwrap();
+        assert_eq!(dotted.find("metadata.annotations.a.b/c", true), (1, 26));
+        assert_eq!(dotted.find("metadata.annotations.a", true), (1, 36));
+        assert_eq!(dotted.find("metadata.annotations.z[0]", false), (1, 46));
         let value = tree.value();
         assert_eq!((&value["spec"]["a"][1], &value["1"]), (&"bad".into(), &"x".into()));
     }

@@ -1,5 +1,6 @@
 //! From a valid object to claims.
 
+use super::annotations::{ABANDON, PAUSE, bad_annotations, is_set};
 use super::problem::Problem;
 use super::record::{Adopt, Deletion, StaticDnsRecord};
 use super::rights::{Rights, Wish};
@@ -131,12 +132,9 @@ fn protected(mut lowered: Lowered) -> Lowered {
 }
 
 fn state_of(record: &StaticDnsRecord) -> ObjectState {
-    let set = |key: &str| {
-        record.metadata.annotations.as_ref().is_some_and(|all| all.get(key).is_some_and(|value| &**value == "true"))
-    };
-    if set("dns.knotwork.dev/abandon") {
+    if is_set(&record.metadata, ABANDON) {
         ObjectState::Abandoned
-    } else if set("dns.knotwork.dev/pause") {
+    } else if is_set(&record.metadata, PAUSE) {
         ObjectState::Paused
     } else {
         ObjectState::Present
@@ -149,6 +147,7 @@ fn check_metadata(record: &StaticDnsRecord, namespace: &str, problems: &mut Vec<
     {
         problems.extend(bad_object_name(text, most, dots).map(|words| Problem::invalid(path, words)));
     }
+    problems.extend(bad_annotations(&record.metadata, &[PAUSE, ABANDON]));
 }
 
 /// What is wrong with the name of an object, if anything (RFC 1123 subdomain, or a label).
@@ -187,6 +186,11 @@ fn check_owner(owner: &Name, zones: &Zones, declared: &[Declared], problems: &mu
         );
         problems.push(Problem::invalid("spec.name", text));
     }
+    if owner.labels().any(|part| part.len() > 1 && part.contains(&b'*')) {
+        let text =
+            "an asterisk inside a label is no wildcard (RFC 4592); a wildcard is \"*\" alone, as in *.apps.internal";
+        problems.push(Problem::invalid("spec.name", text));
+    }
     if owner.labels().skip(1).any(|part| part == b"*") {
         problems.push(Problem::invalid("spec.name", "an asterisk stands only as the leftmost label (RFC 4592)"));
     }
@@ -207,6 +211,15 @@ fn check_types(owner: &Name, zone: &Name, share: bool, declared: &[Declared], pr
         }
         if owner == zone {
             let text = format!("{} cannot stand at the apex of a zone, beside its SOA and NS", set.rtype);
+            problems.push(Problem::invalid(set.path.clone(), text));
+        }
+        let itself = rdata::target(owner);
+        if set.values.iter().any(|value| value.eq_ignore_ascii_case(&itself)) {
+            let text = format!(
+                "{} points at {}, its own name, and leads nowhere; name another target, or declare the addresses here",
+                set.rtype,
+                owner.to_relaxed()
+            );
             problems.push(Problem::invalid(set.path.clone(), text));
         }
         if let Some(other) = declared.iter().find(|other| other.rtype != set.rtype) {

@@ -117,3 +117,71 @@ fn room_for_the_marker() {
     assert_eq!(run(&format!("name: {}, a: [10.0.0.1]", name(42))).problems, []);
     assert!(problem(&format!("name: {}, a: [10.0.0.1]", name(43))).2.contains("245"));
 }
+
+#[test]
+fn an_address_is_no_name_of_a_host() {
+    for (spec, path, way) in [
+        ("cname: 10.0.0.1", "spec.cname", "write a: [10.0.0.1] instead of cname"),
+        ("cname: \"fd00::1\"", "spec.cname", "write aaaa: [fd00::1]"),
+        ("ns: [ns.internal, 10.0.0.1.]", "spec.ns[1]", "give that host a name with a: [10.0.0.1]"),
+        ("ptr: [10.0.0.1]", "spec.ptr[0]", "points back to"),
+        ("mx: [{preference: 1, exchange: 10.0.0.1}]", "spec.mx[0].exchange", "write the name here"),
+        ("srv: [{priority: 1, weight: 1, port: 1, target: 10.0.0.1}]", "spec.srv[0].target", "write the name here"),
+        ("other: [{type: MX, rdata: [\"10 10.0.0.1\"]}]", "spec.other[0].rdata[0]", "write the name here"),
+    ] {
+        let (at, reason, text) = problem(&format!("name: x.internal, {spec}"));
+        assert_eq!((at.as_str(), reason), (path, "Invalid"), "{spec}");
+        assert!(text.contains("is an address, where the name of a host is wanted") && text.contains(way), "{text}");
+    }
+    assert_eq!(claims("name: x.internal, ns: [10.internal]").len(), 1);
+}
+
+#[test]
+fn an_alias_of_itself_is_refused() {
+    for spec in [
+        "name: a.internal, cname: A.internal",
+        "name: a, zone: internal, cname: a",
+        "name: a.internal, dname: a.internal.",
+    ] {
+        let text = problem(spec).2;
+        assert!(text.contains("its own name, and leads nowhere"), "{text}");
+    }
+    assert_eq!(claims("name: a.internal, cname: b.a.internal").len(), 1);
+}
+
+#[test]
+fn slips_in_a_name_are_told() {
+    assert!(problem("name: a.internl, a: [10.0.0.1]").2.ends_with("did you mean \"a.internal\"?"));
+    assert!(problem("name: b.s3.garage.internl, a: [10.0.0.1]").2.ends_with("did you mean \"b.s3.garage.internal\"?"));
+    assert!(!problem("name: a.example.org, a: [10.0.0.1]").2.contains("did you mean"));
+    assert!(problem("name: \"*a.internal\", a: [10.0.0.1]").2.contains("no wildcard"));
+}
+
+#[test]
+fn annotations_of_ours_are_understood_or_refused() {
+    let with = |annotations: &str| {
+        let text = format!(
+            "{{apiVersion: dns.knotwork.dev/v1alpha1, kind: StaticDNSRecord, metadata: {{name: x, annotations: {{{annotations}}}}}, spec: {{name: a.internal, a: [10.0.0.1]}}}}"
+        );
+        lower(&serde_saphyr::from_str(&text).unwrap(), &zones(), &Rights::Trusted)
+    };
+    for (annotations, state) in [
+        ("dns.knotwork.dev/pause: \"true\", example.org/pause: \"yes\"", ObjectState::Paused),
+        ("dns.knotwork.dev/abandon: \"true\"", ObjectState::Abandoned),
+        ("dns.knotwork.dev/pause: \"false\"", ObjectState::Present),
+    ] {
+        let lowered = with(annotations);
+        assert!(lowered.problems.is_empty() && lowered.state == state && lowered.claims.len() == 1, "{annotations}");
+    }
+    for (annotations, words) in [
+        ("dns.knotwork.dev/pause: \"yes\"", "\"yes\" is not understood here; write \"true\""),
+        ("dns.knotwork.dev/pause: \"True\"", "\"True\" is not understood"),
+        ("dns.knotwork.dev/paused: \"true\"", "did you mean \"dns.knotwork.dev/pause\"?"),
+    ] {
+        let lowered = with(annotations);
+        assert!(lowered.claims.is_empty() && lowered.state == ObjectState::Protected, "{annotations}");
+        let problem = &lowered.problems[0];
+        assert!(problem.path.starts_with("metadata.annotations.dns.knotwork.dev/pause"), "{problem:?}");
+        assert!(problem.message.contains(words), "{problem:?}");
+    }
+}

@@ -3,6 +3,7 @@
 //! The types serve YAML files and the Kubernetes API alike; [`crd`] prints their schema with the rules that the API
 //! server runs, and [`lower()`] runs the same rules (and those that only code can say) on files.
 
+mod annotations;
 pub mod crd;
 mod crd_yaml;
 mod limits;

@@ -6,7 +6,7 @@ use super::limits::{self, few, fits};
 use super::problem::Problem;
 use super::record::RecordSpec;
 use super::scalar::{Int, Text};
-use super::zones::Zones;
+use super::zones::{Zones, address_for_name};
 use crate::model::rdata::{self, RdataError};
 use crate::model::{Name, Rdata, RrType};
 use crate::ownership::{external_dns, nix, txt::is_anybodys_marker};
@@ -170,6 +170,12 @@ impl<'a> Collector<'a> {
             }
             self.list(rtype, &format!("other[{i}].rdata"), &other.rdata, |_, text, path| {
                 fits(text, limits::RDATA, path)?;
+                // In these the name stands last.
+                let named = [RrType::NS, RrType::CNAME, RrType::DNAME, RrType::PTR, RrType::MX, RrType::SRV];
+                let last = text.split_whitespace().last().filter(|_| named.contains(&rtype));
+                if let Some(problem) = last.and_then(|last| address_for_name(last, path)) {
+                    return Err(problem);
+                }
                 // A part of the text is no field of its own.
                 let value = rdata::other(rtype, text).map_err(|error| Problem::invalid(path, error.to_string()))?;
                 not_a_mark(rtype, value, path)

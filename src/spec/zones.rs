@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::limits::{self, fits};
 use super::problem::Problem;
+use super::schema::nearest;
 use crate::model::{Name, reverse_name_in};
 
 /// One configured zone.
@@ -114,6 +115,9 @@ impl Zones {
 
     /// A target name: absolute; a single label is completed only when `zone:` is given.
     pub(super) fn target(&self, text: &str, zone: Option<&Name>, path: &str) -> Result<Name, Problem> {
+        if let Some(problem) = address_for_name(text, path) {
+            return Err(problem);
+        }
         let parsed = read(text, path)?;
         if parsed.label_count() != 1 || Name::is_absolute(text) {
             return Ok(parsed);
@@ -140,7 +144,21 @@ impl Zones {
                 "\"{text}\" ends with no configured zone ({list}); did you mean \"{text}.{zone}\", or \"{text}\" with spec.zone: {zone}?"
             );
         }
-        format!("\"{text}\" ends with no configured zone; configured are: {list}")
+        // Each zone against as many labels of the end as it has; the most alike wins.
+        let relaxed = parsed.to_relaxed();
+        let end = |labels: usize| {
+            let dots = relaxed.rmatch_indices('.').nth(labels.saturating_sub(1));
+            dots.map_or(relaxed.as_str(), |(at, _)| &relaxed[at + 1..])
+        };
+        let zones = self.sorted().into_iter().filter(|zone| zone.label_count() <= parsed.label_count());
+        let guesses = zones.map(|zone| (end(zone.label_count()), zone.to_relaxed()));
+        let hint = guesses.map(|(end, zone)| (end, nearest(end, std::iter::once(zone.as_str())), zone));
+        let mut hints: Vec<_> = hint.filter(|(_, hint, _)| !hint.is_empty()).collect();
+        hints.sort_by_key(|(end, ..)| std::cmp::Reverse(end.len()));
+        let hint = hints.first().map_or_else(String::new, |(end, _, zone)| {
+            format!("; did you mean \"{}{zone}\"?", &relaxed[..relaxed.len() - end.len()])
+        });
+        format!("\"{text}\" ends with no configured zone; configured are: {list}{hint}")
     }
 
     fn sorted(&self) -> Vec<&Name> {
@@ -153,6 +171,20 @@ impl Zones {
         let names: Vec<String> = self.sorted().into_iter().map(Name::to_relaxed).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }
+}
+
+/// An address where a name belongs: DNS would take it for a name of digits, which nobody can look up.
+pub(super) fn address_for_name(text: &str, path: &str) -> Option<Problem> {
+    let address: IpAddr = text.strip_suffix('.').unwrap_or(text).parse().ok()?;
+    let field = if address.is_ipv4() { "a" } else { "aaaa" };
+    let way = match path {
+        "spec.cname" | "spec.dname" => format!("write {field}: [{address}] instead of {}", &path["spec.".len()..]),
+        path if path.starts_with("spec.ptr") => {
+            "the address is in the owner name, and the name that it points back to stands here".to_owned()
+        }
+        _ => format!("give that host a name with {field}: [{address}], and write the name here"),
+    };
+    Some(Problem::invalid(path, format!("\"{text}\" is an address, where the name of a host is wanted; {way}")))
 }
 
 /// A name as it was typed. DNS allows every octet in a name, but a blank in a declared one is a slip of the finger.
