@@ -92,10 +92,11 @@ fn an_unknown_release_is_named_with_those_that_are_held() {
 #[test]
 fn explain_finds_addresses_labels_and_wildcards() {
     let internal = format!(
-        "{}nas A 10.0.0.7\n*.apps A 10.0.0.8\n*.apps MX 10 mx.internal.\nreal.apps A 10.0.0.9\n",
+        "{}nas A 10.0.0.7\n*.apps A 10.0.0.8\n*.apps MX 10 mx.internal.\nreal.apps A 10.0.0.9\nkea A 10.0.0.8\nkea DHCID AAIBY2/AuCccgoJbsaxcQc9TUapptP69lOjxfNuVAA2kjEA=\n",
         knot::minimal_zone("internal")
     );
-    let reverse = format!("{}7.0.0 PTR nas.internal.\n", knot::minimal_zone("10.in-addr.arpa"));
+    let reverse =
+        format!("{}7.0.0 PTR nas.internal.\n8.0.0 PTR kea.internal.\n", knot::minimal_zone("10.in-addr.arpa"));
     let other = knot::minimal_zone("lab.internal");
     let served = serve_zones(&[("internal", &internal), ("10.in-addr.arpa", &reverse), ("lab.internal", &other)]);
     let site = Site::new(served.server.addr());
@@ -125,4 +126,8 @@ fn explain_finds_addresses_labels_and_wildcards() {
     // Below a name that exists the wildcard answers no more (RFC 4592).
     explain("x.real.apps.internal", 0, &["live: nothing here"], &["wildcard"]);
     explain("apps.internal", 0, &["empty non-terminal"], &[]);
+    // What others hold is left to them even where it is just what is declared.
+    site.put("kea", "name: kea.internal, a: [10.0.0.8], reverse: true");
+    let kept = ["next: nothing for A (OwnedByOther)", "next: nothing for PTR: dhcp holds what is declared"];
+    explain("kea.internal", 0, &kept, &["nothing to do"]);
 }

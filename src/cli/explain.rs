@@ -12,7 +12,7 @@ use super::records;
 use super::site;
 use super::words::values;
 use crate::model::{Claims, Name, RrType, reverse_name};
-use crate::ownership::Classifier;
+use crate::ownership::{Classifier, Writer};
 use crate::source::{Config, Loaded};
 use crate::spec::Zones;
 use crate::view::View;
@@ -266,6 +266,24 @@ impl Told<'_> {
         }
     }
 
+    /// Declared types that somebody else holds, and who that is.
+    fn kept_by_others(&self, zone: &Name, name: &Name) -> Vec<(RrType, String)> {
+        let Some((engine, view)) = self.engine(zone).and_then(|engine| Some((engine, engine.view()?))) else {
+            return Vec::new();
+        };
+        let Some(types) = self.claims.get(zone).and_then(|claims| claims.sets.get(name)) else { return Vec::new() };
+        let dhcid = self.pass.dhcid();
+        let lookup = |name: &Name| dhcid.contains(name);
+        let classifier = Classifier::new(engine.rules(), view).dhcid_names(&lookup);
+        let facts = classifier.facts(name);
+        let held = types.keys().filter(|rtype| facts.live.iter().any(|(live, _)| live == *rtype));
+        let writers = held.map(|rtype| (*rtype, classifier.writer_in(&facts, *rtype)));
+        writers
+            .filter(|(_, writer)| *writer != Writer::Ours)
+            .map(|(rtype, writer)| (rtype, writer.describe()))
+            .collect()
+    }
+
     fn next(&self, result: &ZoneResult, name: &Name, printer: &mut Printer) {
         let Some(plan) = &result.plan else { return };
         if !self.with_files {
@@ -294,7 +312,13 @@ impl Told<'_> {
             said = true;
         }
         if !said {
-            printer.line("  next: nothing to do");
+            let foreign = self.kept_by_others(&result.zone, name);
+            for (rtype, writer) in &foreign {
+                printer.line(&format!("  next: nothing for {rtype}: {writer} holds what is declared, and keeps it"));
+            }
+            if foreign.is_empty() {
+                printer.line("  next: nothing to do");
+            }
         }
         if let Some((number, why)) = &plan.waiting {
             printer.line(&format!("  in this zone {number} deletes wait: {why}"));

@@ -96,7 +96,7 @@ fn zone(result: &ZoneResult) -> Value {
         .map(|orphan| json!({"name": orphan.name.to_string(), "type": orphan.rtype.to_string(), "resource": orphan.resource.as_str()}))
         .collect();
     let held = plan.held.as_ref().map(|held| {
-        json!({"hash": held.hash, "deletes": held.deletes, "replaces": held.replaces, "takeovers": held.takeovers, "owned": held.owned, "limit": held.limit})
+        json!({"hash": held.hash, "deletes": held.deletes, "replaces": held.replaces, "takeovers": held.takeovers, "owned": held.owned, "limit": held.limit, "recent": held.recent})
     });
     let serial = result.applied.as_ref().and_then(|applied| applied.serial).unwrap_or(plan.serial);
     let refused = plan.refused.as_ref().map(|refused| json!({"reason": refused.reason, "message": refused.message}));

@@ -49,5 +49,33 @@ pub fn held(held: &Held) -> String {
         .collect();
     let are = if held.deletes + held.replaces + held.takeovers == 1 { "is" } else { "are" };
     let owned = if held.owned == 1 { "1 set is".to_owned() } else { format!("{} sets are", held.owned) };
-    format!("{} {are} held: while {owned} ours, no more than {} may go at once", parts.join(" and "), held.limit)
+    let number = held.deletes + held.replaces + held.takeovers;
+    let room = match held.recent {
+        0 => format!("no more than {} may go at once", held.limit),
+        gone => format!("no more than {} may go in ten minutes, and {gone} did", held.limit),
+    };
+    let waits = if number + held.recent <= held.limit { "; what was held once waits for a release" } else { "" };
+    format!("{} {are} held: while {owned} ours, {room}{waits}", parts.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_brake_says_why_it_holds() {
+        let mut brake =
+            Held { hash: "1".into(), deletes: 11, replaces: 0, takeovers: 0, owned: 20, limit: 10, recent: 0 };
+        assert_eq!(held(&brake), "11 deletes are held: while 20 sets are ours, no more than 10 may go at once");
+        // Fewer than the limit, because others went before.
+        (brake.deletes, brake.recent) = (4, 8);
+        assert_eq!(
+            held(&brake),
+            "4 deletes are held: while 20 sets are ours, no more than 10 may go in ten minutes, and 8 did"
+        );
+        // Nothing went and it would fit now: it was more when it was held.
+        (brake.deletes, brake.recent) = (1, 0);
+        let words = "1 delete is held: while 20 sets are ours, no more than 10 may go at once; what was held once waits for a release";
+        assert_eq!(held(&brake), words);
+    }
 }

@@ -125,7 +125,15 @@ pub(super) fn judge(
     }
     let number = |action| held.iter().filter(|(index, _)| changes[*index].action == action).count();
     let (deletes, takeovers) = (number(Action::Delete), number(Action::Adopt));
-    let summary = Held { hash, deletes, replaces: held.len() - deletes - takeovers, takeovers, owned, limit: most };
+    let summary = Held {
+        hash,
+        deletes,
+        replaces: held.len() - deletes - takeovers,
+        takeovers,
+        owned,
+        limit: most,
+        recent: state.recent,
+    };
     for (index, _) in held {
         changes[index].held = true;
     }

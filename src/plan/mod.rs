@@ -159,8 +159,10 @@ pub struct Held {
     pub takeovers: usize,
     /// Sets owned when the window began; sets that are to be taken over are not among them.
     pub owned: usize,
-    /// Operations that the limit allows.
+    /// Operations that the limit allows within the window.
     pub limit: usize,
+    /// Operations within the window that went already.
+    pub recent: usize,
 }
 
 /// What would change in one zone, what would not, and why.
