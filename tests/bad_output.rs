@@ -59,6 +59,12 @@ fn an_empty_variable_is_one_that_is_not_set() {
     assert_eq!(bare(&["crds"]).code, 0);
     let ran = bare(&["zone", "list"]);
     assert!(ran.code == 1 && ran.err.contains("there is no configuration"), "{ran:#?}");
+    // Who reads JSON reads it there.
+    std::fs::write(empty.path().join("knotwork.yaml"), "ownr: x\n").unwrap();
+    let ran = bare(&["plan", "-f", ".", "-o", "json"]);
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert!(ran.code == 1 && value["broken"][0]["message"].as_str().unwrap().contains("ownr"), "{ran:#?}");
+    assert_eq!((value["broken"][0]["line"].as_u64(), value["broken"][0]["column"].as_u64()), (Some(1), Some(1)));
 }
 
 #[test]
@@ -84,8 +90,13 @@ fn an_unknown_release_is_named_with_those_that_are_held() {
         );
         assert_eq!(ran.code, 3);
     }
-    let ran = site.apply(&["--prune", "--release", &hash], 0);
-    assert!(!ran.err.contains("unknown"), "{ran:#?}");
+    // Without --prune they are many lines that nobody asked for.
+    let ran = site.records_run(&["plan"]);
+    assert!(ran.out.contains("and 30 more orphans; -o json lists all"), "{ran:#?}");
+    assert_eq!(ran.out.matches(" orphan: ").count(), 20);
+    // Each zone has a hash of its own, so several may be given.
+    let ran = site.apply(&["--prune", "--release", "0000000000000000", "--release", &hash], 0);
+    assert!(ran.err.contains("0000000000000000: unknown") && !ran.err.contains(&format!("{hash}: ")), "{ran:#?}");
 }
 
 /// What a person types is often not the name that is in the zone; explain finds what is meant.

@@ -150,7 +150,7 @@ async fn adoption_and_the_brake() {
     assert!(done.outcomes().iter().all(|one| one.outcome == Outcome::Held) && done.stopped.is_none());
     assert_eq!(done.reports.iter().map(|report| report.updates_sent).sum::<u64>(), 0);
 
-    engine.release(Some(held.hash));
+    engine.release(held.hash);
     let plan = engine.plan().unwrap();
     let done = engine.converge(&plan).await;
     assert!(done.stopped.is_none());

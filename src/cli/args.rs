@@ -83,9 +83,9 @@ pub struct Plan {
     /// How to write it
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: Output,
-    /// As if held operations of this hash were released
+    /// As if held operations of this hash were released; may be repeated
     #[arg(long, value_name = "HASH")]
-    pub release: Option<String>,
+    pub release: Vec<String>,
     /// Write metrics for node-exporter's text collector
     #[arg(long, value_name = "PATH")]
     pub metrics_file: Option<PathBuf>,
@@ -96,9 +96,9 @@ pub struct Plan {
 pub struct Apply {
     #[command(flatten)]
     pub source: Source,
-    /// Release just the held operations of this hash, once
+    /// Release just the held operations of this hash, once; may be repeated
     #[arg(long, value_name = "HASH")]
-    pub release: Option<String>,
+    pub release: Vec<String>,
     /// Stay, and keep following edits of the files and drift of the zones
     #[arg(long)]
     pub watch: bool,

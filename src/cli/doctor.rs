@@ -40,7 +40,8 @@ pub async fn doctor(config: Option<PathBuf>, printer: &mut Printer) -> Exit {
     printer
         .line("  zonefile-load: whole, zonefile-sync: 300, journal-content: changes, journal-max-depth: 1000 or more");
     printer.line("(config/knot/knot.conf, tested with kill -9). `difference-no-serial` with `zonefile-sync: -1`, and `whole` with");
-    printer.line("`-1` and `journal-content: all`, lose every update at some restart.");
+    printer.line("`-1` and `journal-content: all`, lose every update at some restart. BIND keeps updates in a .jnl file beside the");
+    printer.line("zone's, in a directory that named must be able to write.");
     if failed { Exit::Error } else { Exit::Done }
 }
 

@@ -38,7 +38,7 @@ pub async fn apply(args: &Apply, config: Option<PathBuf>, printer: &mut Printer)
 
 struct Run<'a> {
     source: &'a Source,
-    release: &'a Option<String>,
+    release: &'a [String],
     output: Output,
     metrics_file: &'a Option<PathBuf>,
     apply: bool,
@@ -66,7 +66,7 @@ pub fn guard_empty(loaded: &mut Loaded, allow_empty: bool) {
 /// What to say of a release that frees nothing: which hashes there are.
 fn unknown_release(hash: &str, results: &[ZoneResult]) -> Option<String> {
     let plans = || results.iter().filter_map(|result| result.plan.as_ref());
-    if plans().any(|plan| plan.verdict.released()) {
+    if plans().any(|plan| plan.verdict.released() == Some(hash)) {
         return None;
     }
     let held: Vec<String> = plans()
@@ -82,14 +82,17 @@ fn unknown_release(hash: &str, results: &[ZoneResult]) -> Option<String> {
 
 impl Run<'_> {
     async fn go(&self, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
-        let Some(config) = site::configuration(config, printer) else {
-            if self.output == Output::Json {
-                printer.line(&json::run(&Loaded::default(), &[], false).to_string());
+        let config = match site::find(config, printer) {
+            Ok(config) => config,
+            Err(broken) => {
+                if self.output == Output::Json {
+                    printer.line(&json::run(&Loaded { broken, ..Loaded::default() }, &[], false).to_string());
+                }
+                return Exit::Error;
             }
-            return Exit::Error;
         };
         printer.progress("reading manifests and zones");
-        let options = EngineOptions { release: self.release.clone(), ..EngineOptions::default() };
+        let options = EngineOptions { release: self.release.to_vec(), ..EngineOptions::default() };
         // Files are parsed while the zones are on their way.
         let source = self.source.clone();
         let for_reading = config.clone();
@@ -99,7 +102,7 @@ impl Run<'_> {
         guard_empty(&mut loaded, self.source.allow_empty);
         let claims = std::mem::take(&mut loaded.claims);
         let mut results = pass.plan(claims);
-        if let Some(warning) = self.release.as_deref().and_then(|hash| unknown_release(hash, &results)) {
+        for warning in self.release.iter().filter_map(|hash| unknown_release(hash, &results)) {
             printer.warn(&warning);
         }
         if self.apply {

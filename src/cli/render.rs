@@ -36,6 +36,9 @@ pub fn source(loaded: &Loaded, allow_empty: bool, printer: &mut Printer) {
     }
 }
 
+/// Orphans that are listed for people. Whoever keeps files in several places has each of them say the others' records.
+const ORPHANS: usize = 20;
+
 /// One zone.
 pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
     let zone = result.zone.to_relaxed();
@@ -64,7 +67,7 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
                 conflict.name, conflict.rtype, conflict.reason, conflict.message
             ));
         }
-        for orphan in &plan.orphans {
+        for orphan in plan.orphans.iter().take(ORPHANS) {
             let mark = printer.paint(Tone::Change, "?");
             printer.line(&format!(
                 "  {mark} {} {} orphan: its object {} is not declared any more ({})",
@@ -73,6 +76,9 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
                 orphan.resource,
                 if orphan.retain { "--prune removes its marker and keeps the record" } else { "--prune deletes it" }
             ));
+        }
+        if let Some(more @ 1..) = plan.orphans.len().checked_sub(ORPHANS) {
+            printer.line(&format!("    and {}; -o json lists all", count(more, "more orphan")));
         }
         for note in &plan.notes {
             printer.line(&format!("  note: {note}"));

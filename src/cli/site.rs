@@ -7,11 +7,16 @@ use super::printer::Printer;
 use crate::knot::Server;
 use crate::model::Name;
 use crate::source::config::DEFAULT_PATHS;
-use crate::source::{Config, ZoneSettings};
+use crate::source::{Config, Diagnostic, ZoneSettings};
 use crate::zone::{Engine, EngineError, EngineOptions};
 
 /// The configuration that was named, or the first that is found. Errors are said here.
 pub fn configuration(named: Option<PathBuf>, printer: &mut Printer) -> Option<Config> {
+    find(named, printer).ok()
+}
+
+/// As [`configuration`], with what was said.
+pub fn find(named: Option<PathBuf>, printer: &mut Printer) -> Result<Config, Vec<Diagnostic>> {
     // An empty variable is one that a script meant to unset.
     let by_environment = || std::env::var_os("KNOTWORK_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
     let path = match named.or_else(by_environment) {
@@ -19,11 +24,12 @@ pub fn configuration(named: Option<PathBuf>, printer: &mut Printer) -> Option<Co
         None => match DEFAULT_PATHS.iter().map(Path::new).find(|path| path.exists()) {
             Some(path) => path.to_owned(),
             None => {
-                printer.error(&format!(
+                let words = format!(
                     "there is no configuration: neither {}; name one with -c FILE (config/knotwork.yaml is an example)",
                     DEFAULT_PATHS.join(" nor ")
-                ));
-                return None;
+                );
+                printer.error(&words);
+                return Err(vec![Diagnostic::file(DEFAULT_PATHS[0], words)]);
             }
         },
     };
@@ -32,13 +38,13 @@ pub fn configuration(named: Option<PathBuf>, printer: &mut Printer) -> Option<Co
             for warning in &config.warnings {
                 printer.warn(warning);
             }
-            Some(config)
+            Ok(config)
         }
         Err(error) => {
             for diagnostic in &error.0 {
                 printer.error(&diagnostic.to_string());
             }
-            None
+            Err(error.0)
         }
     }
 }

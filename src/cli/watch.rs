@@ -255,7 +255,7 @@ impl Resident {
         for mut seat in seats {
             let zone = seat.engine.zone().clone();
             if let Some(hash) = &seat.settings.release {
-                seat.engine.release(Some(hash.clone()));
+                seat.engine.release(hash.clone());
             }
             // Until the files were read nobody may conclude anything from their absence.
             let unread = Claims {

@@ -28,8 +28,8 @@ pub struct BrakeState {
 pub struct Verdict {
     held: BTreeSet<OpId>,
     freed: BTreeSet<OpId>,
-    /// The release that was given is that of the operations that would be held.
-    released: bool,
+    /// The release, of those that were given, that is that of the operations that would be held.
+    released: Option<String>,
 }
 
 impl BrakeState {
@@ -41,9 +41,9 @@ impl BrakeState {
 }
 
 impl Verdict {
-    /// Whether the release that was given freed operations of this plan.
-    pub fn released(&self) -> bool {
-        self.released
+    /// The release, of those that were given, that freed operations of this plan.
+    pub fn released(&self) -> Option<&str> {
+        self.released.as_deref()
     }
 
     /// Whether an applied change adds to [`BrakeState::recent`].
@@ -85,7 +85,7 @@ pub(super) fn judge(
     state: &BrakeState,
     owned: usize,
     one_tenant: bool,
-    release: Option<&str>,
+    release: &[String],
 ) -> (Option<Held>, Verdict) {
     let owned = state.owned_at_start.unwrap_or(owned);
     let share = (owned as u128 * u128::from(limit.percent) / 100) as usize;
@@ -118,8 +118,8 @@ pub(super) fn judge(
     }
     let ids: BTreeSet<OpId> = held.iter().map(|(_, id)| *id).collect();
     let hash = hash_of(&ids);
-    if release == Some(hash.as_str()) {
-        verdict.released = true;
+    if release.contains(&hash) {
+        verdict.released = Some(hash);
         verdict.freed.extend(ids);
         return (None, verdict);
     }

@@ -410,7 +410,7 @@ impl<'a> Desk<'a, '_> {
                 ),
                 // The old values pinned, the old ones out, the new ones in: three times the set.
                 None => format!(
-                    "{name} {rtype} is too large to be created: no later change of it would fit a message ({most} octets; the \
+                    "{name} {rtype} is too large to be created: a later change of it carries it three times over and would not fit a message ({most} octets; the \
                      limit is {UPDATE_LIMIT}). {rest}"
                 ),
             });

@@ -17,7 +17,7 @@ pub struct PlanOptions<'a> {
     /// What the brake remembers; `None` begins anew, as a one-shot run does.
     pub brake: Option<&'a BrakeState>,
     /// Hash of held operations that a person releases.
-    pub release: Option<&'a str>,
+    pub release: &'a [String],
     /// The whole source counts as one tenant (files): over the limit everything counted is held.
     pub one_tenant: bool,
     /// Whether a name outside the zone holds a DHCID, for PTRs whose target a DHCP server put there.
@@ -26,7 +26,7 @@ pub struct PlanOptions<'a> {
 
 impl Default for PlanOptions<'_> {
     fn default() -> Self {
-        PlanOptions { brake: None, release: None, one_tenant: false, dhcid_names: &|_| false }
+        PlanOptions { brake: None, release: &[], one_tenant: false, dhcid_names: &|_| false }
     }
 }
 

@@ -25,7 +25,7 @@ pub struct EngineOptions {
     /// How old a view may grow before it is transferred in full again, whatever its serial says.
     pub full_every: Duration,
     /// The hash of held operations that a person releases.
-    pub release: Option<String>,
+    pub release: Vec<String>,
     /// The whole source counts as one tenant (files): over the limit of the brake everything counted is held.
     pub one_tenant: bool,
     /// Deletes and replaces are counted over this long.
@@ -37,7 +37,7 @@ impl Default for EngineOptions {
         EngineOptions {
             role: Role::OneShot,
             full_every: Duration::from_secs(3600),
-            release: None,
+            release: Vec::new(),
             one_tenant: true,
             brake_window: Duration::from_secs(600),
         }
@@ -168,8 +168,8 @@ impl Engine {
     }
 
     /// Releases the held operations of this hash, once.
-    pub fn release(&mut self, hash: Option<String>) {
-        self.options.release = hash;
+    pub fn release(&mut self, hash: String) {
+        self.options.release = vec![hash];
     }
 
     /// Sets what is declared.
@@ -310,7 +310,7 @@ impl Engine {
         let known = |name: &Name| {
             given.as_ref().is_some_and(|given| given(name)) || board.as_ref().is_some_and(|board| board.holds(name))
         };
-        Ok(self.planning.plan(view, options.release.as_deref(), options.one_tenant, &known))
+        Ok(self.planning.plan(view, &options.release, options.one_tenant, &known))
     }
 
     /// Shares what it sees of DHCIDs with the engines of other zones, and follows what they see.

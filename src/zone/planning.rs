@@ -101,7 +101,7 @@ impl Planning {
     pub fn plan(
         &mut self,
         view: &View,
-        release: Option<&str>,
+        release: &[String],
         one_tenant: bool,
         dhcid_names: &(dyn Fn(&Name) -> bool + Sync),
     ) -> Plan {

@@ -91,7 +91,8 @@ async fn run(args: &Demo, printer: &mut Printer) -> std::io::Result<Exit> {
     ));
     printer.line("");
     let source = Source { inputs: vec![samples.display().to_string()], prune: false, allow_empty: false };
-    let apply = Apply { source, release: None, watch: false, output: Output::Text, metrics_file: None, listen: None };
+    let apply =
+        Apply { source, release: Vec::new(), watch: false, output: Output::Text, metrics_file: None, listen: None };
     let mut exit = records::apply(&apply, Some(config_path.clone()), printer).await;
     printer.line("");
     printer.line(&printer.paint(Tone::Bold, "The zone internal, by writer:"));

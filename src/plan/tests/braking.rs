@@ -20,7 +20,7 @@ fn drop(mut world: World, team: &str, count: usize) -> World {
     world
 }
 
-fn options<'a>(state: &'a BrakeState, one_tenant: bool, release: Option<&'a str>) -> PlanOptions<'a> {
+fn options<'a>(state: &'a BrakeState, one_tenant: bool, release: &'a [String]) -> PlanOptions<'a> {
     PlanOptions { brake: Some(state), one_tenant, release, ..PlanOptions::default() }
 }
 
@@ -52,7 +52,7 @@ fn namespaces_that_fit_are_admitted_whole_smallest_first() {
         plan.changes.iter().filter(|change| change.held).map(|c| c.source.as_ref().unwrap().namespace()).collect();
     assert_eq!(held, ["a"; 10], "the limit of 10 takes 4 + 3; ten more do not fit");
     assert_eq!(sent(&plan), 4 + 3 + 1, "creates go on");
-    let all = self::plan(&world, &options(&BrakeState::default(), true, None));
+    let all = self::plan(&world, &options(&BrakeState::default(), true, &[]));
     assert_eq!(sent(&all), 1, "one tenant: everything counted is held");
     assert!(units(&all).iter().all(|unit| unit.changes.iter().all(|i| !all.changes[*i].held)));
 }
@@ -62,17 +62,17 @@ fn a_release_frees_exactly_what_it_names_and_once() {
     let world = drop(owned(&["a", "b"]), "a", 10).claim("b/0", "x.b A 10.0.0.1");
     let world = drop(world, "b", 2);
     let mut state = BrakeState::default();
-    let first = plan(&world, &options(&state, false, None));
+    let first = plan(&world, &options(&state, false, &[]));
     let hash = first.held.as_ref().unwrap().hash.clone();
     assert_eq!(first.held.as_ref().unwrap().deletes, 10);
     state.absorb(&first);
     // The rest of the zone moves; the hash does not.
     let moved = world.clone().claim("c/1", "new.c A 10.0.0.1");
-    let again = plan(&moved, &options(&state, false, None));
+    let again = plan(&moved, &options(&state, false, &[]));
     assert_eq!(again.held.as_ref().unwrap().hash, hash);
     state.absorb(&again);
-    assert!(plan(&moved, &options(&state, false, Some("0000000000000000"))).held.is_some());
-    let freed = plan(&moved, &options(&state, false, Some(&hash)));
+    assert!(plan(&moved, &options(&state, false, &["0000000000000000".to_owned()])).held.is_some());
+    let freed = plan(&moved, &options(&state, false, std::slice::from_ref(&hash)));
     assert!(freed.held.is_none());
     assert!(!freed.verdict.counts(freed.changes.iter().find(|c| c.name == full("3.a")).unwrap()));
     state.absorb(&freed);
@@ -82,12 +82,12 @@ fn a_release_frees_exactly_what_it_names_and_once() {
     for unit in units.iter().take(5) {
         sim::send(&mut part.view, &unit.guards, &unit.edits).unwrap();
     }
-    let rest = plan(&part, &options(&state, false, None));
+    let rest = plan(&part, &options(&state, false, &[]));
     assert!(rest.held.is_none());
     state.absorb(&rest);
     let part = drop(part, "b", 10);
     state.recent = 8;
-    let rest = plan(&part, &options(&state, false, Some(&hash)));
+    let rest = plan(&part, &options(&state, false, std::slice::from_ref(&hash)));
     assert!(rest.held.is_some(), "a release is used once");
 }
 
@@ -96,13 +96,13 @@ fn the_window_counts_and_time_alone_lets_nothing_through() {
     let world = drop(owned(&["a", "b"]), "a", 4);
     let mut state = BrakeState::default();
     (state.recent, state.owned_at_start) = (8, Some(20));
-    let first = plan(&world, &options(&state, false, None));
+    let first = plan(&world, &options(&state, false, &[]));
     assert_eq!(first.held.as_ref().unwrap().deletes, 4);
     state.absorb(&first);
     state.recent = 0;
-    assert!(plan(&world, &options(&state, false, None)).held.is_some(), "still held when the window is empty");
+    assert!(plan(&world, &options(&state, false, &[])).held.is_some(), "still held when the window is empty");
     let mended = (0..4).fold(world, |world, i| world.claim(&format!("a/{i}"), &format!("{i}.a A 10.0.0.{i}")));
-    let settled = plan(&mended, &options(&state, false, None));
+    let settled = plan(&mended, &options(&state, false, &[]));
     assert!(settled.held.is_none() && settled.changes.is_empty(), "what is not wished any more is not held");
 }
 
@@ -121,7 +121,7 @@ fn a_swap_is_held_with_its_delete() {
 fn an_empty_source_with_prune_is_held() {
     let mut world = owned(&["a", "b", "c"]);
     world.claims = Claims { prune: true, ..Claims::default() };
-    let plan = plan(&world, &options(&BrakeState::default(), true, None));
+    let plan = plan(&world, &options(&BrakeState::default(), true, &[]));
     assert_eq!(plan.held.as_ref().unwrap().deletes, 30);
     assert_eq!(sent(&plan), 0);
     assert!(units(&plan).is_empty());
