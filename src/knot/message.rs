@@ -1,15 +1,10 @@
 //! The few messages that the transport itself makes and reads.
 
 use crate::dns::{self, Message};
-use crate::model::{Name, RrType};
+use crate::model::{Name, Rdata, RrType};
 
-/// A question for the zone's SOA.
-pub(super) fn soa_query(id: u16, zone: &Name) -> Vec<u8> {
-    Message::query(id, zone.clone(), RrType::SOA).encode()
-}
-
-/// Whether `bytes` are an answer to the SOA question of this id and zone. Error answers may leave the question out.
-pub(super) fn answers(bytes: &[u8], id: u16, zone: &Name) -> bool {
+/// Whether `bytes` are an answer to the question of this id. Error answers may leave the question out.
+pub(super) fn answers(bytes: &[u8], id: u16, name: &Name, rtype: RrType) -> bool {
     let Some((head, _)) = bytes.split_first_chunk::<12>() else { return false };
     if u16::from_be_bytes([head[0], head[1]]) != id || head[2] & 0xf8 != 0x80 {
         return false;
@@ -18,11 +13,18 @@ pub(super) fn answers(bytes: &[u8], id: u16, zone: &Name) -> bool {
     match Message::parse(bytes) {
         Ok(message) => match &message.questions[..] {
             [] => failed,
-            [question] => question.name == *zone && question.rtype == RrType::SOA,
+            [question] => question.name == *name && question.rtype == rtype,
             _ => false,
         },
         Err(_) => false,
     }
+}
+
+/// The values of a set in an answer; `None` when it was cut off or cannot be read.
+pub(super) fn values(bytes: &[u8], name: &Name, rtype: RrType) -> Option<Vec<Rdata>> {
+    let message = Message::parse(bytes).ok()?;
+    let records = message.answers.into_iter().filter(|record| record.rtype == rtype && record.name == *name);
+    (!message.truncated).then(|| records.map(|record| record.rdata).collect())
 }
 
 /// The serial in an answer's SOA of `zone`.

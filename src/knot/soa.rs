@@ -1,4 +1,4 @@
-//! The SOA poll: one small UDP exchange (RFC 1034 §4.3.5), TCP where UDP fails.
+//! The SOA poll and other small questions: one UDP exchange (RFC 1034 §4.3.5), TCP where UDP fails.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,10 +11,14 @@ use super::error::{Exchange, Place, ServerError};
 use super::seal::{Expected, Opened};
 use super::stream::{self, Deframer};
 use super::{Session, message, random_id};
-use crate::model::Name;
+use crate::dns::Message;
+use crate::model::{Name, Rdata, RrType};
 
 /// Polls after which a socket is replaced, so that its port does not stay guessable for ever.
 const POLLS_PER_SOCKET: u32 = 1000;
+
+/// RFC 1035 §4.1.1.
+const NXDOMAIN: u16 = 3;
 
 /// A connected socket kept between polls.
 #[derive(Debug)]
@@ -23,9 +27,22 @@ pub(super) struct PollSocket {
     polls: u32,
 }
 
+/// One question.
+struct Ask<'a> {
+    zone: &'a Name,
+    name: &'a Name,
+    rtype: RrType,
+}
+
+impl Ask<'_> {
+    fn query(&self, id: u16) -> Vec<u8> {
+        Message::query(id, self.name.clone(), self.rtype).encode()
+    }
+}
+
 /// What one exchange came to.
-enum Reply {
-    Serial(u32),
+enum Reply<T> {
+    Good(T),
     /// An answer that failed us. Anybody may have sent it, so TCP is asked before it is believed.
     Doubtful(ServerError),
 }
@@ -43,6 +60,34 @@ impl Session {
     /// # Errors
     /// Any [`ServerError`].
     pub async fn soa(&self, zone: &Name) -> Result<u32, ServerError> {
+        let ask = Ask { zone, name: zone, rtype: RrType::SOA };
+        self.ask(&ask, |answer| {
+            answer
+                .and_then(|bytes| message::soa_serial(bytes, zone))
+                .ok_or("it holds no SOA of the zone; is the zone served there, and is the name its apex?")
+        })
+        .await
+    }
+
+    /// The values of a TXT set as the server holds it now, none where there is none; tried as [`Session::soa`] is.
+    ///
+    /// # Errors
+    /// Any [`ServerError`].
+    pub async fn txt(&self, zone: &Name, name: &Name) -> Result<Vec<Rdata>, ServerError> {
+        let ask = Ask { zone, name, rtype: RrType::TXT };
+        self.ask(&ask, |answer| match answer {
+            Some(bytes) => message::values(bytes, name, RrType::TXT).ok_or("it was cut off"),
+            None => Ok(Vec::new()),
+        })
+        .await
+    }
+
+    /// `read` gets the verified answer, `None` for a name that does not exist, and says what is wrong with it.
+    async fn ask<T>(
+        &self,
+        ask: &Ask<'_>,
+        read: impl Fn(Option<&[u8]>) -> Result<T, &'static str>,
+    ) -> Result<T, ServerError> {
         for attempt in 0..3 {
             let reused =
                 if attempt == 0 { self.poll_socket.try_lock().ok().and_then(|mut slot| slot.take()) } else { None };
@@ -54,15 +99,15 @@ impl Session {
                     Err(_) => break,
                 },
             };
-            match self.ask_udp(&poll.socket, zone).await {
-                Ok(Some(Reply::Serial(serial))) => {
+            match self.ask_udp(&poll.socket, ask, &read).await {
+                Ok(Some(Reply::Good(found))) => {
                     poll.polls += 1;
                     if poll.polls < POLLS_PER_SOCKET
                         && let Ok(mut slot) = self.poll_socket.try_lock()
                     {
                         *slot = Some(poll);
                     }
-                    return Ok(serial);
+                    return Ok(found);
                 }
                 Ok(Some(Reply::Doubtful(error))) => {
                     tracing::debug!(%error, "asking again over TCP");
@@ -73,7 +118,7 @@ impl Session {
                 Ok(None) | Err(_) => {}
             }
         }
-        self.ask_tcp(zone).await
+        self.ask_tcp(ask, &read).await
     }
 
     pub(super) async fn open_udp(&self) -> io::Result<UdpSocket> {
@@ -86,9 +131,14 @@ impl Session {
     }
 
     /// One exchange; `None` when nothing that belongs to it came in time.
-    async fn ask_udp(&self, socket: &UdpSocket, zone: &Name) -> io::Result<Option<Reply>> {
+    async fn ask_udp<T>(
+        &self,
+        socket: &UdpSocket,
+        ask: &Ask<'_>,
+        read: impl Fn(Option<&[u8]>) -> Result<T, &'static str>,
+    ) -> io::Result<Option<Reply<T>>> {
         let id = random_id();
-        let (query, expected) = self.settings.seal.sign(message::soa_query(id, zone));
+        let (query, expected) = self.settings.seal.sign(ask.query(id));
         socket.send(&query).await?;
         let mut buffer = vec![0u8; 4096];
         let mut doubtful = None;
@@ -96,11 +146,11 @@ impl Session {
             loop {
                 let length = socket.recv(&mut buffer).await?;
                 let bytes = &buffer[..length];
-                if !message::answers(bytes, id, zone) {
+                if !message::answers(bytes, id, ask.name, ask.rtype) {
                     continue;
                 }
-                match self.judge_soa(&expected, bytes, zone) {
-                    Ok(serial) => return Ok(Some(Reply::Serial(serial))),
+                match self.judge(&expected, bytes, ask, &read) {
+                    Ok(found) => return Ok(Some(Reply::Good(found))),
                     // A forged answer must not keep the true one out.
                     Err(Wrong { error, forged: true }) => doubtful = Some(error),
                     Err(Wrong { error, .. }) => return Ok(Some(Reply::Doubtful(error))),
@@ -113,15 +163,19 @@ impl Session {
         }
     }
 
-    async fn ask_tcp(&self, zone: &Name) -> Result<u32, ServerError> {
-        let place = Place { server: self.address, zone: zone.clone() };
+    async fn ask_tcp<T>(
+        &self,
+        ask: &Ask<'_>,
+        read: impl Fn(Option<&[u8]>) -> Result<T, &'static str>,
+    ) -> Result<T, ServerError> {
+        let place = Place { server: self.address, zone: ask.zone.clone() };
         let unreachable =
             |error: io::Error| ServerError::Unreachable { place: place.clone(), detail: error.to_string() };
         let timeouts = &self.settings.timeouts;
         let mut stream =
             stream::connect(self.address, self.settings.source, timeouts.connect).await.map_err(unreachable)?;
         let id = random_id();
-        let (query, expected) = self.settings.seal.sign(message::soa_query(id, zone));
+        let (query, expected) = self.settings.seal.sign(ask.query(id));
         let exchange = async {
             let mut framed = Vec::with_capacity(query.len() + 2);
             let _ = stream::frame(&query, &mut framed);
@@ -141,25 +195,32 @@ impl Session {
             .await
             .map_err(|_| ServerError::Timeout { place: place.clone(), what: Exchange::Query, after: limit })?
             .map_err(unreachable)?;
-        if !message::answers(&bytes, id, zone) {
+        if !message::answers(&bytes, id, ask.name, ask.rtype) {
             let detail = "it is about something else".to_owned();
             return Err(ServerError::BadAnswer { place, what: Exchange::Query, detail });
         }
-        self.judge_soa(&expected, &bytes, zone).map_err(|wrong| wrong.error)
+        self.judge(&expected, &bytes, ask, read).map_err(|wrong| wrong.error)
     }
 
     /// Verifies and reads one answer.
-    fn judge_soa(&self, expected: &Expected, bytes: &[u8], zone: &Name) -> Result<u32, Wrong> {
-        let place = Place { server: self.address, zone: zone.clone() };
+    fn judge<T>(
+        &self,
+        expected: &Expected,
+        bytes: &[u8],
+        ask: &Ask<'_>,
+        read: impl Fn(Option<&[u8]>) -> Result<T, &'static str>,
+    ) -> Result<T, Wrong> {
+        let place = Place { server: self.address, zone: ask.zone.clone() };
         let what = Exchange::Query;
-        match self.settings.seal.open(&place, what, expected, bytes) {
-            Opened::Good(message) => message::soa_serial(&message, zone).ok_or_else(|| {
-                let detail =
-                    "it holds no SOA of the zone; is the zone served there, and is the name its apex?".to_owned();
-                Wrong { error: ServerError::BadAnswer { place, what, detail }, forged: false }
-            }),
-            Opened::Failed { error, .. } => Err(Wrong { error, forged: false }),
-            Opened::Forged(error) => Err(Wrong { error, forged: true }),
-        }
+        let answer = match self.settings.seal.open(&place, what, expected, bytes) {
+            Opened::Good(message) => read(Some(&message)),
+            Opened::Failed { rcode: NXDOMAIN, .. } if ask.name != ask.zone => read(None),
+            Opened::Failed { error, .. } => return Err(Wrong { error, forged: false }),
+            Opened::Forged(error) => return Err(Wrong { error, forged: true }),
+        };
+        answer.map_err(|detail| Wrong {
+            error: ServerError::BadAnswer { place, what, detail: detail.to_owned() },
+            forged: false,
+        })
     }
 }

@@ -12,7 +12,7 @@ use crate::dns::explain::Missing;
 use crate::dns::serial_newer;
 use crate::dns::xfr::Transfer;
 use crate::knot::{Server, ServerError, Session};
-use crate::model::{Claims, Name};
+use crate::model::{Claims, Name, RrType};
 use crate::ownership::ZoneRules;
 use crate::plan::Plan;
 use crate::view::View;
@@ -81,6 +81,8 @@ pub struct Engine {
     /// The server has taken an update of record sets, or said that it would, so a refusal is about what is refused and not
     /// about the key.
     pub(super) taken: bool,
+    /// Where our last change stands: its marker, or the fence.
+    pub(super) witness: Option<Name>,
 }
 
 impl Engine {
@@ -107,6 +109,7 @@ impl Engine {
             waited: Duration::ZERO,
             traffic: Traffic::default(),
             taken: false,
+            witness: None,
             server,
             options,
             rules,
@@ -216,6 +219,7 @@ impl Engine {
 
     fn drop_view(&mut self) {
         self.view = None;
+        self.witness = None;
         self.full_due = true;
         self.planning.replaced();
     }
@@ -253,6 +257,10 @@ impl Engine {
                         if let Some(board) = &self.board {
                             board.read_names(view, &names);
                         }
+                        if self.rolled_back(&zone).await {
+                            tracing::warn!(%zone, serial, "what was written last is not there: the server lost or restored data");
+                            return self.transfer_all(true).await;
+                        }
                         Ok(Refreshed::Changed(names))
                     }
                     Err(error) => {
@@ -262,6 +270,18 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether the server does not have what we wrote last: a zone that was restored and went past our serial by changes of
+    /// others, between two looks, has a history that fits our copy, and only that tells.
+    async fn rolled_back(&self, zone: &Name) -> bool {
+        let (Some(view), Some(witness)) = (&self.view, &self.witness) else { return false };
+        let mut known = view.get(witness, RrType::TXT).map(|set| set.values).unwrap_or_default();
+        // Whoever does not answer this tells nothing.
+        let Ok(mut there) = self.session.txt(zone, witness).await else { return false };
+        known.sort();
+        there.sort();
+        known != there
     }
 
     /// A transfer after the SOA query that proved the key.

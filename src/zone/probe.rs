@@ -5,7 +5,7 @@ use super::{check, safety};
 use crate::dns::explain::Missing;
 use crate::dns::update;
 use crate::knot::UpdateResult;
-use crate::model::RrType;
+use crate::model::{Name, RrType};
 use crate::plan::{Edit, Guard};
 
 /// Types about which a run asks at most; the others are reported without.
@@ -103,12 +103,18 @@ impl Run<'_> {
 
     /// The markers and the other records of a unit.
     fn halves(&self, index: usize) -> (Vec<Edit>, Vec<Edit>) {
-        let label = self.engine.rules().label.as_bytes();
-        let is_mark = |edit: &Edit| {
-            let (Edit::Add(name, rtype, ..) | Edit::Remove(name, rtype, _)) = edit;
-            *rtype == RrType::TXT && name.first_label() == Some(label)
-        };
-        self.pieces.all[index].edits.iter().cloned().partition(is_mark)
+        self.pieces.all[index].edits.iter().cloned().partition(|edit| self.marked(edit).is_some())
+    }
+
+    /// Where a marker of a unit stands.
+    pub(super) fn mark_of(&self, index: usize) -> Option<Name> {
+        self.pieces.all[index].edits.iter().find_map(|edit| self.marked(edit)).cloned()
+    }
+
+    fn marked<'e>(&self, edit: &'e Edit) -> Option<&'e Name> {
+        let (Edit::Add(name, rtype, ..) | Edit::Remove(name, rtype, _)) = edit;
+        let is_mark = *rtype == RrType::TXT && name.first_label() == Some(self.engine.rules().label.as_bytes());
+        is_mark.then_some(name)
     }
 
     /// Whether the server would let us write this; `None` when it does not say.

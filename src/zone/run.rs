@@ -374,6 +374,12 @@ impl<'e> Run<'e> {
                 self.engine.keeper.raised(&swap);
             }
             self.engine.taken |= !out.batch.pieces.is_empty();
+            if out.swap {
+                self.engine.witness = Some(self.engine.keeper.name.clone());
+            }
+            if let Some(mark) = out.batch.pieces.last().and_then(|last| self.mark_of(*last)) {
+                self.engine.witness = Some(mark);
+            }
             for index in out.batch.pieces {
                 self.pieces.applied(index);
             }
