@@ -204,7 +204,7 @@ fn a_fence_that_cannot_be_read_is_shown_with_the_way_out() {
     let site = Site::new(knot.addr);
     let mut writer = Writer::connect(knot.addr, "other", "internal");
     let owner = "home._knotwork.internal";
-    writer.update(vec![], vec![add(owner, 60, knotwork::model::RrType::TXT, "\"what is this\"")]);
+    writer.update(vec![], vec![add(owner, 60, knotwork::model::RrType::TXT, "\"heritage=knotwork,v=9,else\"")]);
     site.put("a", "name: a.internal, a: [10.0.0.1]");
     let plan = site.records_run(&["plan"]);
     assert!(plan.code == 1 && plan.err.contains("FenceUnreadable"), "a plan says what an apply will meet: {plan:#?}");
@@ -213,14 +213,47 @@ fn a_fence_that_cannot_be_read_is_shown_with_the_way_out() {
     assert!(!has(&knot, "a.internal."));
     let doctor = site.run(&["doctor"]);
     assert_eq!(doctor.code, 1, "{doctor:#?}");
-    for words in ["at home._knotwork.internal stands \"what is this\"", "`knotwork zone takeover internal` replaces it"]
-    {
+    for words in [
+        "at home._knotwork.internal stands \"heritage=knotwork,v=9,else\"",
+        "`knotwork zone takeover internal` replaces it",
+    ] {
         assert!(doctor.out.contains(words), "{words}: {}", doctor.out);
     }
     assert!(!doctor.out.contains("no fence;") && !doctor.out.contains("nothing of ours yet"), "{}", doctor.out);
     assert_eq!(site.run(&["zone", "takeover", "internal"]).code, 0);
     site.apply(&[], 0);
     assert!(has(&knot, "a.internal. 300 A 10.0.0.1"));
+}
+
+/// A record of somebody else where the fence belongs: not replaced, not even by a takeover.
+#[test]
+fn a_strangers_record_at_the_fences_place_is_left_alone() {
+    let Some(program) = parts::need("knot") else { return };
+    let knot = Knot::start(&program);
+    let site = Site::new(knot.addr);
+    let mut writer = Writer::connect(knot.addr, "other", "internal");
+    let owner = "home._knotwork.internal";
+    writer.update(vec![], vec![add(owner, 60, knotwork::model::RrType::TXT, "\"v=spf1 -all\"")]);
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    let records = site.records();
+    for args in [
+        &["plan", "-f", records.to_str().unwrap()][..],
+        &["apply", "-f", records.to_str().unwrap()],
+        &["doctor"],
+        &["zone", "takeover", "internal"],
+    ] {
+        let ran = site.run(args);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert_eq!(ran.code, 1, "{args:?}: {said}");
+        for words in ["FencePlaceTaken", "stands \"v=spf1 -all\"", "another `owner:`"] {
+            assert!(said.contains(words), "{args:?} without {words}: {said}");
+        }
+    }
+    assert!(has(&knot, "home._knotwork.internal. 60 TXT \"v=spf1 -all\"") && !has(&knot, "a.internal."));
+    // The way out, as it is told.
+    site.config(&site.config_text().replace("owner: home", "owner: house"));
+    site.apply(&[], 0);
+    assert!(has(&knot, "home._knotwork.internal. 60 TXT \"v=spf1 -all\"") && has(&knot, "a.internal. 300 A 10.0.0.1"));
 }
 
 /// What one displaced run says is said once, whatever became of its records.

@@ -192,6 +192,11 @@ impl Visit<'_> {
             Standing::Fence(held) => self.bad(&format!(
                 "zone {name}: held by the instance \"{}\"; give this installation an `owner:` of its own, or `knotwork zone takeover {name} --from {}`", held.instance, held.instance
             )),
+            Standing::Foreign(values) => {
+                if let Some(error) = crate::zone::place_taken(&rules.zone, &Fence::name(rules), values) {
+                    self.bad(&format!("({}) {error}", error.reason()));
+                }
+            }
             Standing::Unreadable(values) => {
                 let values: Vec<String> = values.iter().map(|value| rdata::to_text(RrType::TXT, value)).collect();
                 self.bad(&format!(

@@ -278,6 +278,7 @@ fn fence_trouble(engine: &Engine) -> Option<EngineError> {
     match Fence::standing(rules, view) {
         Standing::Fence(held) if held.instance == rules.instance => None,
         Standing::Fence(held) => Some(EngineError::OtherInstance { zone, instance: held.instance, fence }),
+        Standing::Foreign(values) => crate::zone::place_taken(&zone, &fence, values),
         Standing::Unreadable(_) => Some(EngineError::FenceUnreadable { zone, fence }),
         Standing::Absent => {
             crate::ownership::holds_our_markers(rules, view).then_some(EngineError::FenceLost { zone, fence })

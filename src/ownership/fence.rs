@@ -25,14 +25,25 @@ pub enum Standing {
     Absent,
     /// One fence that this version understands.
     Fence(Fence),
-    /// Anything else, as transferred.
+    /// What a Knotwork wrote and this version does not understand, as transferred.
     Unreadable(Vec<Rdata>),
+    /// Values of somebody else, as transferred: never ours to replace.
+    Foreign(Vec<Rdata>),
 }
 
 impl Fence {
     /// Reads what stands at [`Fence::name`].
     pub fn standing(rules: &ZoneRules, view: &View) -> Standing {
-        let values = view.get(&Fence::name(rules), RrType::TXT).map(|set| set.values).unwrap_or_default();
+        Fence::read(view.get(&Fence::name(rules), RrType::TXT).map(|set| set.values).unwrap_or_default())
+    }
+
+    /// Reads the values of the set where a fence belongs.
+    pub fn read(values: Vec<Rdata>) -> Standing {
+        let is_foreign = |value: &&Rdata| !txt::join(value).is_some_and(|text| text.starts_with(b"heritage=knotwork,"));
+        let foreign: Vec<Rdata> = values.iter().filter(is_foreign).cloned().collect();
+        if !foreign.is_empty() {
+            return Standing::Foreign(foreign);
+        }
         match &values[..] {
             [] => Standing::Absent,
             [only] => Fence::parse_rdata(only).map_or_else(|| Standing::Unreadable(values.to_vec()), Standing::Fence),

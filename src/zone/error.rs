@@ -69,6 +69,20 @@ pub enum EngineError {
         /// Where it stands.
         fence: Name,
     },
+    /// A record of somebody else stands where the fence should.
+    #[error(
+        "zone {}: at {}, where the fence of this installation belongs, stands {values}, which no Knotwork wrote and none replaces; \
+         remove it with the tool that made it, or give this installation another `owner:` or `marker: {{label: …}}`",
+        zone.to_relaxed(), fence.to_relaxed()
+    )]
+    FencePlaceTaken {
+        /// Which zone.
+        zone: Name,
+        /// Where it stands.
+        fence: Name,
+        /// The foreign values, in presentation form.
+        values: String,
+    },
     /// Another process of the same instance took the fence.
     #[error(
         "zone {}: another run of this installation wrote meanwhile (fence {}), so this one stopped and sent nothing further; run again \
@@ -123,6 +137,7 @@ impl EngineError {
             EngineError::OtherInstance { .. } => "OtherInstance",
             EngineError::FenceLost { .. } => "FenceLost",
             EngineError::FenceUnreadable { .. } => "FenceUnreadable",
+            EngineError::FencePlaceTaken { .. } => "FencePlaceTaken",
             EngineError::Displaced { .. } | EngineError::DisplacedTooOften { .. } => "Displaced",
             EngineError::NotThatInstance { .. } => "NotThatInstance",
             EngineError::FailedOver { .. } => "ServerUnreachable",

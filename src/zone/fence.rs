@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::EngineError;
-use crate::model::{Name, Rdata, RrType};
-use crate::ownership::{Fence, ZoneRules};
+use crate::model::{Name, Rdata, RrType, rdata};
+use crate::ownership::{Fence, Standing, ZoneRules};
 use crate::plan::{Edit, Guard};
 use crate::view::View;
 
@@ -122,6 +122,11 @@ impl Keeper {
         Seen { values, fence }
     }
 
+    /// Somebody else's record stands there: not even a person who takes the zone over replaces it.
+    pub fn place_taken(&self, seen: &Seen) -> Option<EngineError> {
+        place_taken(&self.zone, &self.name, seen.values.clone())
+    }
+
     /// Whether the fence in the view is the one that we hold.
     pub fn is_held(&self, view: &View) -> bool {
         self.held.as_ref().is_some_and(|(_, rdata)| *self.seen(view).values == [rdata.clone()])
@@ -138,6 +143,8 @@ impl Keeper {
                     fence: self.name.clone(),
                 });
             }
+        } else if let Some(error) = self.place_taken(&seen) {
+            return Permit::Stop(error);
         } else if !seen.values.is_empty() {
             return Permit::Stop(EngineError::FenceUnreadable { zone: self.zone.clone(), fence: self.name.clone() });
         }
@@ -236,6 +243,13 @@ impl Keeper {
     }
 }
 
+/// The error of a fence's place where values of somebody else stand.
+pub fn place_taken(zone: &Name, fence: &Name, values: Vec<Rdata>) -> Option<EngineError> {
+    let Standing::Foreign(values) = Fence::read(values) else { return None };
+    let values: Vec<String> = values.iter().map(|value| rdata::to_text(RrType::TXT, value)).collect();
+    Some(EngineError::FencePlaceTaken { zone: zone.clone(), fence: fence.clone(), values: values.join(" and ") })
+}
+
 /// 128 random bits in hex. Without randomness the nonce repeats, and the epoch still tells writers apart.
 fn nonce() -> String {
     let mut bytes = [0u8; 16];
@@ -321,7 +335,10 @@ mod tests {
         assert!(matches!(stop(permit(&view(Some(("other", 7))), true)), EngineError::OtherInstance { .. }));
         let mut strange = view(None);
         put(&mut strange, b"\x05hello".as_slice().into());
-        assert_eq!(stop(permit(&strange, false)).reason(), "FenceUnreadable");
+        assert_eq!(stop(permit(&strange, false)).reason(), "FencePlaceTaken");
+        let mut newer = view(None);
+        put(&mut newer, b"\x17heritage=knotwork,v=9,x".as_slice().into());
+        assert_eq!(stop(permit(&newer, false)).reason(), "FenceUnreadable");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use converge::Converged;
 pub use dhcid::DhcidBoard;
 pub use engine::{Engine, EngineOptions, Refreshed};
 pub use error::EngineError;
-pub use fence::Role;
+pub use fence::{Role, place_taken};
 pub use planning::DhcidNames;
 pub use report::{ChangeOutcome, Outcome, Report, Timings, Traffic};
 pub use rights::key_is_good;

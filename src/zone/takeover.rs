@@ -24,7 +24,7 @@ impl Engine {
     /// not mean.
     ///
     /// # Errors
-    /// [`EngineError::NotThatInstance`] when another one holds it, and all that a refresh or an update may meet.
+    /// [`EngineError::NotThatInstance`] when another one holds it, [`EngineError::FencePlaceTaken`] when a stranger's record stands there, and all that a refresh or an update may meet.
     pub async fn takeover(&mut self, from: Option<&str>) -> Result<Takeover, EngineError> {
         if self.rules.observe {
             return Err(EngineError::Observe { zone: self.rules.zone.clone() });
@@ -33,6 +33,9 @@ impl Engine {
         let zone = self.rules.zone.clone();
         let Some(view) = &self.view else { return Err(EngineError::NoView { zone }) };
         let seen = self.keeper.seen(view);
+        if let Some(error) = self.keeper.place_taken(&seen) {
+            return Err(error);
+        }
         let holder = seen.fence.as_ref().map(|fence| fence.instance.clone());
         let fits = match (&holder, from) {
             (Some(holder), Some(named)) => holder == named,
