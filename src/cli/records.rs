@@ -9,7 +9,7 @@ use super::printer::Printer;
 use super::render::Again;
 use super::{json, markdown, render, site};
 use crate::metrics::{self, Snapshot};
-use crate::source::{Config, Input, Loaded, load};
+use crate::source::{Config, Input, Loaded, Memory, load, load_again};
 use crate::zone::EngineOptions;
 
 /// `knotwork plan`.
@@ -46,8 +46,17 @@ struct Run<'a> {
 
 /// Reads the manifests; an input that is empty and not meant so is as bad as one that cannot be read.
 pub fn read(source: &Source, config: &Config) -> Loaded {
-    let inputs: Vec<Input> = source.inputs.iter().map(|text| Input::parse(text)).collect();
-    load(&inputs, config, source.prune)
+    load(&inputs(source), config, source.prune)
+}
+
+/// As [`read`], by somebody who looks again and again.
+pub fn read_again(source: &Source, config: &Config, memory: &mut Memory) -> Loaded {
+    load_again(&inputs(source), config, source.prune, memory)
+}
+
+/// What `-f` names.
+pub fn inputs(source: &Source) -> Vec<Input> {
+    source.inputs.iter().map(|text| Input::parse(text)).collect()
 }
 
 /// Nothing may be deleted on the word of an input that is empty by mistake.

@@ -16,24 +16,48 @@ pub struct Again<'a> {
     pub applied: bool,
 }
 
-/// Says what is wrong with a source.
-pub fn source(loaded: &Loaded, allow_empty: bool, printer: &mut Printer) {
-    for broken in &loaded.broken {
-        printer.error(&broken.to_string());
-    }
-    for refusal in &loaded.refusals {
-        printer.warn(&format!("{} is refused ({}): {}", refusal.object, refusal.reason, refusal.diagnostic));
-    }
+/// How loud something is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Something could not be read.
+    Error,
+    /// An object is refused.
+    Warning,
+    /// Not wrong, but worth saying.
+    Note,
+}
+
+/// What there is to say of a source.
+pub fn remarks(loaded: &Loaded, allow_empty: bool) -> Vec<(Level, String)> {
+    let mut remarks: Vec<(Level, String)> =
+        loaded.broken.iter().map(|broken| (Level::Error, broken.to_string())).collect();
+    remarks.extend(loaded.refusals.iter().map(|refusal| {
+        let words = format!("{} is refused ({}): {}", refusal.object, refusal.reason, refusal.diagnostic);
+        (Level::Warning, words)
+    }));
     if !allow_empty {
         // What could not be read may be what is missing, and that was said.
         let broken = |input: &String| loaded.broken.iter().any(|broken| broken.file.starts_with(input.as_str()));
-        for input in loaded.empty.iter().filter(|input| !broken(input)) {
-            printer.error(&format!("{input} declares no record at all; if that is meant, say --allow-empty"));
-        }
+        remarks.extend(loaded.empty.iter().filter(|input| !broken(input)).map(|input| {
+            (Level::Error, format!("{input} declares no record at all; if that is meant, say --allow-empty"))
+        }));
     }
-    for note in &loaded.notes {
-        printer.note(&format!("note: {note}"));
+    remarks.extend(loaded.notes.iter().map(|note| (Level::Note, format!("note: {note}"))));
+    remarks
+}
+
+/// Says one of them.
+pub fn remark((level, words): &(Level, String), printer: &mut Printer) {
+    match level {
+        Level::Error => printer.error(words),
+        Level::Warning => printer.warn(words),
+        Level::Note => printer.note(words),
     }
+}
+
+/// Says what is wrong with a source.
+pub fn source(loaded: &Loaded, allow_empty: bool, printer: &mut Printer) {
+    remarks(loaded, allow_empty).iter().for_each(|one| remark(one, printer));
 }
 
 /// Orphans that are listed for people. Whoever keeps files in several places has each of them say the others' records.

@@ -48,6 +48,7 @@ impl Document<'_> {
 }
 
 /// One thing that is wrong with an object.
+#[derive(Clone)]
 pub(super) struct Fault {
     pub field: String,
     pub reason: &'static str,
@@ -55,6 +56,7 @@ pub(super) struct Fault {
 }
 
 /// What one document is.
+#[derive(Clone)]
 pub(super) enum Read {
     /// An object of ours, with the line where it begins and the place of its name, if that was looked for. With faults it
     /// declares nothing and is protected.

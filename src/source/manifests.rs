@@ -1,16 +1,14 @@
 //! Manifests to claims: everything that the files declare, and everything that is wrong with them.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::Read as _;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::config::Config;
 use super::diagnostic::Diagnostic;
-use super::document::{Context, Document, Fault, Read, documents, name_place, read};
-use super::walk::{Input, files_of, read_stable};
+use super::document::{Context, Document, Fault, Read, documents, read};
+use super::files::{Contents, File, Memory, gather};
+use super::walk::Input;
 use crate::model::{Claims, FastMap, Name, ObjectId, ObjectState, SourceHealth};
 use crate::spec::Lowered;
 
@@ -71,40 +69,44 @@ impl Loaded {
     }
 }
 
-/// One file that was read.
-pub(super) struct File {
-    pub name: Arc<str>,
-    pub text: String,
-    /// The inputs that lead to it.
-    pub inputs: Vec<usize>,
-}
-
 /// Reads all inputs and lowers what they declare. `prune`: these files are the whole world.
 pub fn load(inputs: &[Input], config: &Config, prune: bool) -> Loaded {
+    load_with(inputs, config, prune, None)
+}
+
+/// As [`load`], by somebody who looks again and again: what `memory` still knows is not read again. The memory is of one
+/// configuration.
+pub fn load_again(inputs: &[Input], config: &Config, prune: bool, memory: &mut Memory) -> Loaded {
+    load_with(inputs, config, prune, Some(memory))
+}
+
+fn load_with(inputs: &[Input], config: &Config, prune: bool, memory: Option<&mut Memory>) -> Loaded {
     let mut loaded = Loaded::default();
-    let (files, broken, content) = gather(inputs);
+    let (files, broken, content) = gather(inputs, memory.as_deref());
     (loaded.broken, loaded.content) = (broken, content);
     let zones = config.zone_table();
     loaded.broken_documents = loaded.broken.len();
-    let mut documents: Vec<(usize, Document<'_>)> = Vec::new();
-    for (index, file) in files.iter().enumerate() {
-        let (parts, early) = self::documents(&file.name, &file.text);
-        documents.extend(parts.into_iter().map(|part| (index, part)));
-        loaded.broken_documents += usize::from(early.is_some());
-        loaded.broken.extend(early);
+    let mut read = read_all(&files, Context { zones: &zones, rights: &config.rights }).into_iter();
+    let contents: Vec<Arc<Contents>> = files
+        .iter()
+        .map(|file| match &file.kept {
+            Some(kept) => Arc::clone(&kept.contents),
+            None => Arc::new(read.next().unwrap_or_default()),
+        })
+        .collect();
+    if let Some(memory) = memory {
+        memory.remember(&files, &contents);
     }
-    let results = read_all(&files, &documents, Context { zones: &zones, rights: &config.rights });
 
     let mut gathered = Gathered {
         found: vec![0; inputs.len()],
-        objects: FastMap::with_capacity_and_hasher(results.len(), Default::default()),
+        objects: FastMap::with_capacity_and_hasher(files.len(), Default::default()),
         claims: config.zones().map(|zone| (zone.rules.zone.clone(), Claims::default())).collect(),
         twice: HashSet::new(),
     };
-    for ((index, document), reads) in documents.iter().zip(results) {
-        for read in reads {
-            gathered.add(&files[*index], *document, read, &mut loaded);
-        }
+    for (file, contents) in files.iter().zip(contents) {
+        // What nobody remembers is not copied.
+        gathered.take(file, Arc::unwrap_or_clone(contents), &mut loaded);
     }
     let Gathered { found, mut objects, mut claims, twice } = gathered;
     withdraw(&mut claims, &twice);
@@ -156,7 +158,16 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, file: &File, document: Document<'_>, read: Read, loaded: &mut Loaded) {
+    fn take(&mut self, file: &File, contents: Contents, loaded: &mut Loaded) {
+        loaded.broken_documents += usize::from(contents.early.is_some());
+        loaded.broken.extend(contents.early);
+        for (document, read) in contents.reads {
+            self.add(file, document, read, loaded);
+        }
+    }
+
+    /// Adds what became of the file's document of this number.
+    fn add(&mut self, file: &File, document: usize, read: Read, loaded: &mut Loaded) {
         let (lowered, line, name, faults) = match read {
             Read::Nothing => return,
             Read::Skipped(note) => return loaded.notes.extend(note),
@@ -184,7 +195,7 @@ impl Gathered {
                 first.file, first.line
             );
             // Only small documents are read without looking for their name.
-            let place = name.map_or_else(|| name_place(&file.name, document), |name| *name);
+            let place = name.map_or_else(|| file.name_place(document), |name| *name);
             let diagnostic = Diagnostic { message, ..place };
             let field = "metadata.name".to_owned();
             loaded.refusals.push(Refusal { object: object.clone(), field, reason: "Invalid", diagnostic });
@@ -202,75 +213,50 @@ impl Gathered {
     }
 }
 
-/// Reads the files of all inputs, each once; with what could not be read, and a number that changes with the content.
-pub(super) fn gather(inputs: &[Input]) -> (Vec<File>, Vec<Diagnostic>, u64) {
-    let mut broken = Vec::new();
-    let mut files: Vec<File> = Vec::new();
-    let mut seen: HashMap<PathBuf, Option<usize>> = HashMap::new();
-    let mut stdin_read = false;
-    for (input, source) in inputs.iter().enumerate() {
-        let Input::Path(path) = source else {
-            if std::mem::replace(&mut stdin_read, true) {
-                broken.push(Diagnostic::file("-", "standard input can be read only once; give -f - once"));
-                continue;
-            }
-            let mut text = String::new();
-            match std::io::stdin().lock().read_to_string(&mut text) {
-                Ok(_) => files.push(File { name: "-".into(), text, inputs: vec![input] }),
-                Err(error) => broken.push(Diagnostic::file("-", format!("standard input: {error}"))),
-            }
-            continue;
-        };
-        let (paths, errors) = files_of(path);
-        let error = |(path, words): (PathBuf, String)| Diagnostic::file(path.display().to_string(), words);
-        broken.extend(errors.into_iter().map(error));
-        for path in paths {
-            // The same file under two inputs is read once, and counts for both.
-            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-            if let Some(known) = seen.get(&real) {
-                if let Some(file) = known.and_then(|index| files.get_mut(index)) {
-                    file.inputs.push(input);
-                    file.inputs.dedup();
-                }
-                continue;
-            }
-            let name: Arc<str> = path.display().to_string().into();
-            let read = read_stable(&path);
-            seen.insert(real, read.is_ok().then_some(files.len()));
-            match read {
-                Ok(text) => files.push(File { name, text, inputs: vec![input] }),
-                Err(words) => broken.push(Diagnostic::file(&*name, words)),
-            }
-        }
-    }
-    let mut hasher = DefaultHasher::new();
-    for file in &files {
-        (&file.name, &file.text).hash(&mut hasher);
-    }
-    (files, broken, hasher.finish())
-}
-
 /// Fewer documents than this are read faster than threads are started.
 const MANY: usize = 256;
 
-/// Reads all documents, on all cores when there are many.
-fn read_all(files: &[File], documents: &[(usize, Document<'_>)], context: Context<'_>) -> Vec<Vec<Read>> {
-    let one = |(index, document): &(usize, Document<'_>)| read(&files[*index].name, *document, context);
+/// Reads the documents of all files that are not remembered, on all cores when there are many.
+fn read_all(files: &[File], context: Context<'_>) -> Vec<Contents> {
+    let fresh: Vec<(&File, Vec<Document<'_>>, Option<Diagnostic>)> = files
+        .iter()
+        .filter(|file| file.kept.is_none())
+        .map(|file| {
+            let (parts, early) = documents(&file.name, &file.text);
+            (file, parts, early)
+        })
+        .collect();
+    let each = |index: usize| fresh[index].1.iter().map(move |document| (index, document));
+    let all: Vec<(usize, &Document<'_>)> = (0..fresh.len()).flat_map(each).collect();
+    let one = |(index, document): &(usize, &Document<'_>)| read(&fresh[*index].0.name, **document, context);
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    if documents.len() < MANY || cores == 1 {
-        return documents.iter().map(one).collect();
+    let mut results = match all.len() < MANY || cores == 1 {
+        true => all.iter().map(one).collect(),
+        false => {
+            let share = all.len().div_ceil(cores);
+            std::thread::scope(|scope| {
+                let parts: Vec<_> = all
+                    .chunks(share)
+                    .map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>()))
+                    .collect();
+                let joined = parts.into_iter().map(|part| match part.join() {
+                    Ok(reads) => reads,
+                    // Going on without these documents would make their objects absent.
+                    Err(panic) => std::panic::resume_unwind(panic),
+                });
+                joined.flatten().collect::<Vec<Vec<Read>>>()
+            })
+        }
     }
-    let share = documents.len().div_ceil(cores);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> =
-            documents.chunks(share).map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())).collect();
-        let joined = parts.into_iter().map(|part| match part.join() {
-            Ok(reads) => reads,
-            // Going on without these documents would make their objects absent.
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        joined.flatten().collect()
-    })
+    .into_iter();
+    let contents = fresh.into_iter().map(|(_, parts, early)| {
+        let reads = results.by_ref().take(parts.len()).enumerate();
+        Contents {
+            early,
+            reads: reads.flat_map(|(index, reads)| reads.into_iter().map(move |read| (index, read))).collect(),
+        }
+    });
+    contents.collect()
 }
 
 #[cfg(test)]

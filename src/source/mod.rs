@@ -5,6 +5,7 @@ mod config_check;
 mod config_schema;
 mod diagnostic;
 mod document;
+mod files;
 mod from_tree;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -21,6 +22,7 @@ mod yaml_words;
 pub use config::{Config, ConfigError, ServerSettings, ZoneSettings};
 pub use config_schema::SCHEMA as CONFIG_SCHEMA;
 pub use diagnostic::Diagnostic;
-pub use manifests::{Loaded, Place, Refusal, load};
+pub use files::Memory;
+pub use manifests::{Loaded, Place, Refusal, load, load_again};
 pub use policies::{Policies, PolicyPlace, load_policies};
 pub use walk::{Input, fingerprint};

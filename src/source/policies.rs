@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::diagnostic::Diagnostic;
 use super::document::{Fault, Head, Reader, documents, is_blank, manifest_schema};
-use super::manifests::{Place, gather};
+use super::files::gather;
+use super::manifests::Place;
 use super::tree::Tree;
 use super::walk::Input;
 use crate::spec::{POLICY_KIND, SplitDnsPolicy, check_policy, policy_crd};
@@ -86,7 +87,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| manifest_schema(policy_crd::cr
 
 /// Reads the policies of all inputs; records and documents of others are passed over.
 pub fn load_policies(inputs: &[Input]) -> Policies {
-    let (files, broken, content) = gather(inputs);
+    let (files, broken, content) = gather(inputs, None);
     let mut all = Policies { broken, content, ..Policies::default() };
     let mut found = vec![0usize; inputs.len()];
     let mut twice: Vec<Arc<str>> = Vec::new();

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// One `-f` of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,28 +32,55 @@ impl Input {
     }
 }
 
-/// The manifest files below one input, sorted; and the places that could not be looked into.
-pub(super) fn files_of(path: &Path) -> (Vec<PathBuf>, Vec<(PathBuf, String)>) {
-    let mut files = BTreeSet::new();
-    let mut errors = Vec::new();
-    let mut seen = BTreeSet::new();
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => walk(path, &mut seen, &mut files, &mut errors),
-        Ok(_) => {
-            files.insert(path.to_owned());
-        }
-        Err(error) => errors.push((path.to_owned(), format!("{error}; check the path given with -f"))),
-    }
-    errors.sort();
-    (files.into_iter().collect(), errors)
+/// What tells one state of a file from another. A file that was written, replaced or touched has another one, unless two
+/// writes fall into one tick of the file system's clock: see [`State::is_settled`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    /// Device and inode: which file it is.
+    pub id: (u64, u64),
+    size: u64,
+    /// Of the content and of the inode, in seconds and nanoseconds.
+    times: [(i64, i64); 2],
 }
 
-fn walk(
-    dir: &Path,
-    seen: &mut BTreeSet<(u64, u64)>,
-    files: &mut BTreeSet<PathBuf>,
-    errors: &mut Vec<(PathBuf, String)>,
-) {
+impl State {
+    fn of(meta: &Metadata) -> State {
+        State {
+            id: (meta.dev(), meta.ino()),
+            size: meta.size(),
+            times: [(meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())],
+        }
+    }
+
+    /// Whether the file was changed last so long before `now` that a later write cannot have left the same times: some
+    /// file systems count in steps of two seconds.
+    pub fn is_settled(&self, now: SystemTime, margin: Duration) -> bool {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(margin);
+        let now = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), i64::from(now.subsec_nanos()));
+        self.times.iter().all(|time| *time <= now)
+    }
+}
+
+/// What is below one input: files with their states as they were found, and the places that could not be looked into.
+#[derive(Default)]
+pub(super) struct Found {
+    pub files: Vec<(PathBuf, State)>,
+    pub errors: Vec<(PathBuf, String)>,
+}
+
+/// The manifest files below one input, in the order of their paths, each looked at but not opened.
+pub(super) fn files_of(path: &Path) -> Found {
+    let mut found = Found::default();
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => walk(path, &mut BTreeSet::new(), &mut found),
+        Ok(meta) => found.files.push((path.to_owned(), State::of(&meta))),
+        Err(error) => found.errors.push((path.to_owned(), format!("{error}; check the path given with -f"))),
+    }
+    found.errors.sort();
+    found
+}
+
+fn walk(dir: &Path, seen: &mut BTreeSet<(u64, u64)>, found: &mut Found) {
     // Symbolic links may lead in circles; a folder is entered once.
     match fs::metadata(dir) {
         Ok(meta) => {
@@ -60,52 +88,49 @@ fn walk(
                 return;
             }
         }
-        Err(error) => return errors.push((dir.to_owned(), error.to_string())),
+        Err(error) => return found.errors.push((dir.to_owned(), error.to_string())),
     }
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) => return errors.push((dir.to_owned(), error.to_string())),
+        Err(error) => return found.errors.push((dir.to_owned(), error.to_string())),
     };
+    let mut names = Vec::new();
     for entry in entries {
-        let path = match entry {
-            Ok(entry) => entry.path(),
-            Err(error) => {
-                errors.push((dir.to_owned(), error.to_string()));
-                continue;
-            }
-        };
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        match entry {
+            Ok(entry) => names.push(entry.file_name()),
+            Err(error) => found.errors.push((dir.to_owned(), error.to_string())),
+        }
+    }
+    names.sort_unstable();
+    for own in names {
+        let name = own.to_str().unwrap_or("");
         // Dot entries are editors' lock files and a ConfigMap's `..data`; a trailing ~ is a backup.
         if name.starts_with('.') || name.ends_with('~') {
             continue;
         }
         let extension = Path::new(name).extension();
         let wanted = extension.is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
+        let path = dir.join(&own);
         match fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() => walk(&path, seen, files, errors),
-            Ok(meta) if wanted && meta.is_file() => {
-                files.insert(path);
-            }
+            Ok(meta) if meta.is_dir() => walk(&path, seen, found),
+            Ok(meta) if wanted && meta.is_file() => found.files.push((path, State::of(&meta))),
             // Opening a pipe that nobody writes to would wait for ever.
-            Ok(_) if wanted => errors.push((path, "is neither a file nor a folder; move it elsewhere".to_owned())),
+            Ok(_) if wanted => {
+                found.errors.push((path, "is neither a file nor a folder; move it elsewhere".to_owned()));
+            }
             Ok(_) => {}
             // A link that leads nowhere may stand for a whole folder, on a disk that is not there just now.
-            Err(error) if wanted || extension.is_none() => errors.push((path, error.to_string())),
+            Err(error) if wanted || extension.is_none() => found.errors.push((path, error.to_string())),
             Err(_) => {}
         }
     }
 }
 
-/// What tells one state of a file from another.
-fn state(meta: &Metadata) -> (u64, u64, u64, i64, i64) {
-    (meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec())
-}
-
-/// Reads a file, again when it changed meanwhile.
+/// Reads a file, again when it changed meanwhile; with its state, if it is one that can be read again.
 ///
 /// # Errors
 /// In words, when it cannot be read, is empty, is not UTF-8, or never holds still.
-pub(super) fn read_stable(path: &Path) -> Result<String, String> {
+pub(super) fn read_stable(path: &Path) -> Result<(String, Option<State>), String> {
     for _ in 0..5 {
         let mut file = fs::File::open(path).map_err(|error| error.to_string())?;
         let before = file.metadata().map_err(|error| error.to_string())?;
@@ -113,17 +138,18 @@ pub(super) fn read_stable(path: &Path) -> Result<String, String> {
             // A pipe that was named on the command line, `-f <(generate)`: it can be read but once.
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-            return text(bytes);
+            return Ok((text(bytes)?, None));
         }
         let mut bytes = Vec::with_capacity(before.size() as usize + 1);
         file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         let after = file.metadata().map_err(|error| error.to_string())?;
         // The name must still lead to what was read: a rename over it is a new version.
         let named = fs::metadata(path).map_err(|error| error.to_string())?;
-        if state(&before) != state(&after) || state(&after) != state(&named) {
+        let state = State::of(&after);
+        if State::of(&before) != state || state != State::of(&named) {
             continue;
         }
-        return text(bytes);
+        return Ok((text(bytes)?, Some(state)));
     }
     Err("the file changes while it is read; try again when its writer has finished".into())
 }
@@ -141,14 +167,9 @@ pub fn fingerprint(inputs: &[Input]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for input in inputs {
         let Input::Path(path) = input else { continue };
-        let (files, errors) = files_of(path);
-        errors.hash(&mut hasher);
-        for file in files {
-            file.hash(&mut hasher);
-            if let Ok(meta) = fs::metadata(&file) {
-                state(&meta).hash(&mut hasher);
-            }
-        }
+        let found = files_of(path);
+        found.errors.hash(&mut hasher);
+        found.files.hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -1,6 +1,6 @@
 //! `apply --watch`: stays, and follows edits of the files and drift of the zones until it is stopped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,18 +9,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Apply, Output, Source};
+use super::args::{Apply, Output};
 use super::exit::Exit;
 use super::pass::{Losing, ZoneResult, is_reverse};
 use super::printer::Printer;
+use super::render::Level;
 use super::{json, records, render, site};
-use crate::metrics::{self, Health, Snapshot};
+use crate::metrics::{self, Snapshot};
 use crate::model::{Claims, Name, SourceHealth};
-use crate::source::{Config, Input, Loaded, ServerSettings, ZoneSettings, fingerprint};
-use crate::zone::{DhcidBoard, EngineOptions, Outcome, Role, ZoneStatus, worker};
+use crate::source::{Config, Loaded, Memory, ServerSettings, ZoneSettings};
+use crate::zone::{DhcidBoard, EngineOptions, Role, ZoneStatus, worker};
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often everything is looked at, the files excepted where that is dear.
+const TICK: Duration = Duration::from_millis(500);
 /// How old the metrics file may grow when nothing happens.
 const METRICS_EVERY: Duration = Duration::from_secs(15);
 /// Deletes need two scans this far apart that agree.
@@ -58,56 +59,19 @@ pub async fn stopped() {
     }
 }
 
+mod board;
+mod looks;
+mod said;
+
+use board::Board;
+use looks::Looks;
+use said::Said;
+
 struct Seat {
     claims: watch::Sender<Arc<Claims>>,
     status: watch::Receiver<Arc<ZoneStatus>>,
     task: JoinHandle<()>,
     cancel: CancellationToken,
-}
-
-/// What was last said of a zone, so that only what is new is said.
-#[derive(Default)]
-struct Said {
-    error: Option<String>,
-    conflicts: Vec<String>,
-    held: Option<String>,
-    failed: Vec<String>,
-    orphans: usize,
-}
-
-/// The numbers that the endpoints and the text file give.
-#[derive(Default)]
-struct Board {
-    statuses: std::sync::Mutex<BTreeMap<Name, watch::Receiver<Arc<ZoneStatus>>>>,
-    source: std::sync::Mutex<(usize, usize)>,
-}
-
-impl Board {
-    fn snapshot(&self) -> Snapshot {
-        let statuses: Vec<Arc<ZoneStatus>> = match self.statuses.lock() {
-            Ok(all) => all.values().map(|status| Arc::clone(&status.borrow())).collect(),
-            Err(_) => Vec::new(),
-        };
-        let mut snapshot = Snapshot::of_status(statuses.iter().map(Arc::as_ref));
-        if let Ok(source) = self.source.lock() {
-            (snapshot.refused_objects, snapshot.broken_documents) = *source;
-        }
-        snapshot
-    }
-}
-
-impl Health for Board {
-    fn text(&self) -> String {
-        self.snapshot().text()
-    }
-
-    fn not_ready(&self) -> Vec<String> {
-        let Ok(all) = self.statuses.lock() else { return vec!["all".to_owned()] };
-        all.values()
-            .filter(|status| status.borrow().last_view_at.is_none())
-            .map(|status| status.borrow().zone.to_relaxed())
-            .collect()
-    }
 }
 
 /// The files as they were last read.
@@ -134,6 +98,10 @@ pub struct Resident {
     dhcid: Arc<DhcidBoard>,
     /// The metrics file as it was written last, its times aside.
     written: Option<(Instant, Snapshot)>,
+    /// What the files came to that did not change since.
+    memory: Memory,
+    /// What was said of the files, and is still so.
+    remarks: HashSet<(Level, String)>,
     /// With `-o json`: what the workers tell of their passes.
     passes: Option<(mpsc::Sender<worker::Passed>, mpsc::Receiver<worker::Passed>)>,
 }
@@ -155,6 +123,8 @@ impl Resident {
             losing: Losing::default(),
             dhcid: Arc::default(),
             written: None,
+            memory: Memory::default(),
+            remarks: HashSet::new(),
             passes: None,
         }
     }
@@ -196,13 +166,12 @@ impl Resident {
         self.start_workers(None);
         let mut config_print = self.config_print();
         let mut refused_print = None;
-        let inputs: Vec<Input> = self.args.source.inputs.iter().map(|text| Input::parse(text)).collect();
-        let mut print = fingerprint(&inputs);
+        let mut looks = Looks::new(&self.args.source).await;
         let mut scan = self.scan(None, printer).await;
         let zones = super::words::count(self.seats.len(), "zone");
         self.say(&format!("watching {} for {zones}", self.args.source.inputs.join(", ")), printer);
         printer.flush();
-        let mut tick = tokio::time::interval(LOOK);
+        let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -221,10 +190,8 @@ impl Resident {
                     Err(()) => refused_print = Some(now),
                 }
             }
-            let seen = fingerprint(&inputs);
             let due = !scan.agreed && scan.at.elapsed() >= AGREE;
-            if seen != print || due {
-                print = seen;
+            if looks.changed().await || due {
                 scan = self.scan(Some(scan), printer).await;
             }
             self.follow_forward();
@@ -331,6 +298,7 @@ impl Resident {
                 let same_keys = keys == self.keys;
                 self.keys = keys;
                 self.config = config;
+                self.memory = Memory::default();
                 for server in &mut self.config.servers {
                     for zone in &mut server.zones {
                         zone.release = zone.release.take().filter(|hash| held.contains(hash));
@@ -360,7 +328,10 @@ impl Resident {
     /// Reads the files and feeds the workers.
     async fn scan(&mut self, before: Option<Scan>, printer: &mut Printer) -> Scan {
         let (source, config) = (self.args.source.clone(), self.config.clone());
-        let mut loaded = tokio::task::spawn_blocking(move || read(&source, &config)).await.unwrap_or_default();
+        let mut memory = std::mem::take(&mut self.memory);
+        let reading = tokio::task::spawn_blocking(move || (records::read_again(&source, &config, &mut memory), memory));
+        let mut loaded;
+        (loaded, self.memory) = reading.await.unwrap_or_default();
         let same = before.as_ref().is_some_and(|scan| scan.loaded.content == loaded.content);
         // Two looks that agree, or what is gone from a half-written file would be deleted.
         let (at, agreed) = match &before {
@@ -368,7 +339,7 @@ impl Resident {
             _ => (Instant::now(), false),
         };
         if !same {
-            render::source(&loaded, self.args.source.allow_empty, printer);
+            self.remark(&loaded, printer);
         }
         if let Ok(mut numbers) = self.board.source.lock() {
             *numbers = (loaded.refused_objects(), loaded.broken_documents);
@@ -385,6 +356,17 @@ impl Resident {
         self.losing = self.losing_now();
         self.feed(|_| true);
         Scan { loaded, at, agreed }
+    }
+
+    /// Says of the files what was not said yet.
+    fn remark(&mut self, loaded: &Loaded, printer: &mut Printer) {
+        let remarks = render::remarks(loaded, self.args.source.allow_empty);
+        remarks.iter().filter(|one| !self.remarks.contains(one)).for_each(|one| render::remark(one, printer));
+        let is_bad = |(level, _): &(Level, String)| *level != Level::Note;
+        if self.remarks.iter().any(is_bad) && !remarks.iter().any(is_bad) {
+            self.say("the files are well again", printer);
+        }
+        self.remarks = remarks.into_iter().collect();
     }
 
     /// Gives these zones' workers what is declared.
@@ -443,65 +425,6 @@ impl Resident {
         match metrics::write_file(path, &snapshot.text()) {
             Ok(()) => self.written = Some((Instant::now(), old)),
             Err(error) => printer.error(&format!("the metrics file {}: {error}", path.display())),
-        }
-    }
-}
-
-fn read(source: &Source, config: &Config) -> Loaded {
-    records::read(source, config)
-}
-
-impl Said {
-    fn tell(&mut self, status: &ZoneStatus, json: bool, printer: &mut Printer) {
-        let say = |text: &str, printer: &mut Printer| if json { printer.note(text) } else { printer.line(text) };
-        let zone = status.zone.to_relaxed();
-        let error = status.error.as_ref().map(|error| format!("({}) {}", error.reason, error.message));
-        if error != self.error {
-            match &error {
-                Some(error) => printer.error(&format!("zone {zone} {error}")),
-                None => say(&format!("zone {zone}: well again, serial {}", status.serial.unwrap_or(0)), printer),
-            }
-            self.error = error;
-        }
-        let failed: Vec<String> = status
-            .failed
-            .iter()
-            .filter(|one| !matches!(one.outcome, Outcome::Done | Outcome::Held))
-            .map(|one| format!("zone {zone}: {} {} ({}): {}", one.name, one.rtype, one.reason, one.message))
-            .collect();
-        for line in failed.iter().filter(|line| !self.failed.contains(line)) {
-            printer.warn(line);
-        }
-        self.failed = failed;
-        // The first claims of a worker are the empty ones it starts with.
-        let Some(plan) = status.plan.as_ref().filter(|_| status.claims_seen > 1) else { return };
-        let conflicts: Vec<String> = plan
-            .conflicts
-            .iter()
-            .map(|conflict| {
-                format!(
-                    "zone {zone}: {} {} {} {}: {}",
-                    conflict.name, conflict.rtype, conflict.reason, conflict.owner, conflict.message
-                )
-            })
-            .collect();
-        for line in conflicts.iter().filter(|line| !self.conflicts.contains(line)) {
-            printer.warn(line);
-        }
-        self.conflicts = conflicts;
-        if plan.orphans.len() != self.orphans {
-            self.orphans = plan.orphans.len();
-            say(&format!("zone {zone}: {}", super::words::count(self.orphans, "orphan")), printer);
-        }
-        let held = plan.held.as_ref().map(|held| held.hash.clone());
-        if held != self.held {
-            if let Some(held) = &plan.held {
-                printer.warn(&format!(
-                    "zone {zone} (BrakeHeld): {}; if they are meant: set `release: {}` at the zone in the configuration",
-                    super::words::held(held), held.hash
-                ));
-            }
-            self.held = held;
         }
     }
 }

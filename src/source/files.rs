@@ -1,0 +1,180 @@
+//! The files of all inputs, and the memory of those that did not change since they were read.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::diagnostic::Diagnostic;
+use super::document::{Read, documents, name_place};
+use super::walk::{Input, State, files_of, read_stable};
+
+/// A file that was changed less than this before it was read is read again, though it looks the same.
+const SETTLED: Duration = Duration::from_millis(2500);
+
+/// One file of the inputs.
+pub(super) struct File {
+    pub name: Arc<str>,
+    /// Empty when the file is remembered.
+    pub text: String,
+    /// The inputs that lead to it.
+    pub inputs: Vec<usize>,
+    /// What is known of it from an earlier look.
+    pub kept: Option<Kept>,
+    path: PathBuf,
+    /// The state in which it was read, when that state may be trusted to tell of any later change.
+    state: Option<State>,
+    /// Of the text.
+    hash: u64,
+}
+
+impl File {
+    fn read(path: PathBuf, text: String, input: usize, state: Option<State>) -> File {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let (name, hash) = (path.display().to_string().into(), hasher.finish());
+        File { name, text, inputs: vec![input], kept: None, path, state, hash }
+    }
+
+    fn kept(path: PathBuf, kept: Kept, input: usize) -> File {
+        let name = path.display().to_string().into();
+        let (state, hash) = (Some(kept.state), kept.hash);
+        File { name, text: String::new(), inputs: vec![input], kept: Some(kept), path, state, hash }
+    }
+
+    /// The place where the object of a document is named, of a document that was taken without looking for it.
+    pub fn name_place(&self, document: usize) -> Diagnostic {
+        let again = self.kept.is_some().then(|| read_stable(&self.path).ok()).flatten();
+        let text = again.as_ref().map_or(&self.text, |(text, _)| text);
+        match documents(&self.name, text).0.get(document) {
+            Some(document) => name_place(&self.name, *document),
+            None => Diagnostic::file(&*self.name, ""),
+        }
+    }
+}
+
+/// What the documents of one file came to.
+#[derive(Clone, Default)]
+pub(super) struct Contents {
+    /// What ends a file of JSON too early.
+    pub early: Option<Diagnostic>,
+    /// What each document came to, with its number in the file.
+    pub reads: Vec<(usize, Read)>,
+}
+
+/// A file as it was read earlier.
+#[derive(Clone)]
+pub(super) struct Kept {
+    state: State,
+    hash: u64,
+    pub contents: Arc<Contents>,
+}
+
+/// What files came to when they were read last, so that one that did not change costs a look and no reading.
+///
+/// It is of one configuration: zones and rights decide what a document comes to.
+pub struct Memory {
+    files: HashMap<PathBuf, Kept>,
+    margin: Duration,
+    read: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory { files: HashMap::new(), margin: SETTLED, read: 0 }
+    }
+}
+
+impl Memory {
+    /// One that trusts the times even of files that were written just now.
+    #[cfg(test)]
+    pub(super) fn trusting() -> Memory {
+        Memory { margin: Duration::ZERO, ..Memory::default() }
+    }
+
+    /// How many files the last look had to read.
+    pub fn files_read(&self) -> usize {
+        self.read
+    }
+
+    fn known(&self, path: &Path, state: &State) -> Option<&Kept> {
+        self.files.get(path).filter(|kept| kept.state == *state)
+    }
+
+    /// Remembers these files, and no others.
+    pub(super) fn remember(&mut self, files: &[File], contents: &[Arc<Contents>]) {
+        self.read = files.iter().filter(|file| file.kept.is_none()).count();
+        let keep = |(file, contents): (&File, &Arc<Contents>)| {
+            let kept = Kept { state: file.state?, hash: file.hash, contents: Arc::clone(contents) };
+            Some((file.path.clone(), kept))
+        };
+        self.files = files.iter().zip(contents).filter_map(keep).collect();
+    }
+}
+
+/// Finds the files of all inputs, each once, and reads those that `memory` does not know; with what could not be read,
+/// and a number that changes with the content.
+pub(super) fn gather(inputs: &[Input], memory: Option<&Memory>) -> (Vec<File>, Vec<Diagnostic>, u64) {
+    let now = SystemTime::now();
+    let mut broken = Vec::new();
+    let mut files: Vec<File> = Vec::new();
+    let mut seen: HashMap<(u64, u64), Vec<(PathBuf, Option<usize>)>> = HashMap::new();
+    let mut stdin_read = false;
+    for (input, source) in inputs.iter().enumerate() {
+        let Input::Path(path) = source else {
+            if std::mem::replace(&mut stdin_read, true) {
+                broken.push(Diagnostic::file("-", "standard input can be read only once; give -f - once"));
+                continue;
+            }
+            let mut text = String::new();
+            match std::io::stdin().lock().read_to_string(&mut text) {
+                Ok(_) => files.push(File::read("-".into(), text, input, None)),
+                Err(error) => broken.push(Diagnostic::file("-", format!("standard input: {error}"))),
+            }
+            continue;
+        };
+        let found = files_of(path);
+        let error = |(path, words): (PathBuf, String)| Diagnostic::file(path.display().to_string(), words);
+        broken.extend(found.errors.into_iter().map(error));
+        for (path, state) in found.files {
+            // The same file under two inputs is read once, and counts for both.
+            let alike = seen.entry(state.id).or_default();
+            if let Some((_, known)) = alike.iter().find(|(other, _)| is_same(other, &path)) {
+                if let Some(file) = known.and_then(|index| files.get_mut(index)) {
+                    file.inputs.push(input);
+                    file.inputs.dedup();
+                }
+                continue;
+            }
+            let file = match memory.and_then(|memory| memory.known(&path, &state)) {
+                Some(kept) => Ok(File::kept(path.clone(), kept.clone(), input)),
+                None => read_stable(&path).map(|(text, state)| {
+                    let trusted = |state: &State| memory.is_some_and(|memory| state.is_settled(now, memory.margin));
+                    File::read(path.clone(), text, input, state.filter(trusted))
+                }),
+            };
+            alike.push((path.clone(), file.is_ok().then_some(files.len())));
+            match file {
+                Ok(file) => files.push(file),
+                Err(words) => broken.push(Diagnostic::file(path.display().to_string(), words)),
+            }
+        }
+    }
+    let mut hasher = DefaultHasher::new();
+    for file in &files {
+        (&file.name, file.hash).hash(&mut hasher);
+    }
+    (files, broken, hasher.finish())
+}
+
+/// Whether two paths to one inode are one place; two hard links are two files.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    one == other || real(one) == real(other)
+}
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;
