@@ -48,6 +48,34 @@ fn a_run_counts_what_it_asked_of_the_server() {
 }
 
 #[test]
+fn of_a_zone_that_was_not_read_nothing_is_claimed() {
+    // Nobody listens here.
+    let nowhere = ([127, 0, 0, 1], 1).into();
+    let site = Site::new(nowhere);
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    let file = site.dir().join("run.prom");
+    let check = |all: &BTreeMap<String, f64>| {
+        assert_eq!(all["knotwork_zone_last_pass_success{zone=\"internal\"}"], 0.0);
+        for word in ["managed", "foreign", "conflicts", "orphans", "held", "serial", "last_sync"] {
+            let name = format!("knotwork_zone_{word}");
+            assert!(!all.keys().any(|key| key.starts_with(&name)), "{word} of a zone that nobody read: {all:?}");
+        }
+    };
+    assert_eq!(site.records_run(&["plan", "--metrics-file", file.to_str().unwrap()]).code, 1);
+    check(&samples(&std::fs::read_to_string(&file).unwrap()));
+    std::fs::remove_file(&file).unwrap();
+    let mut command = site.command(&["apply", "--watch", "--metrics-file", file.to_str().unwrap(), "-f"]);
+    let mut child = command.arg(site.records()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let all = wait::until("an error", || {
+        let all = samples(&std::fs::read_to_string(&file).unwrap_or_default());
+        Some(all).filter(|all| all.keys().any(|key| key.starts_with("knotwork_zone_errors_total")))
+    });
+    let _ = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    check(&all);
+}
+
+#[test]
 fn the_reaction_histogram_adds_up() {
     let served = serve();
     let site = Site::new(served.server.addr());

@@ -49,9 +49,9 @@ pub fn read(source: &Source, config: &Config) -> Loaded {
     load(&inputs(source), config, source.prune)
 }
 
-/// As [`read`], by somebody who looks again and again.
-pub fn read_again(source: &Source, config: &Config, memory: &mut Memory) -> Loaded {
-    load_again(&inputs(source), config, source.prune, memory)
+/// As [`read`], by somebody who looks again and again; `None` when all is as at `last`.
+pub fn read_again(source: &Source, config: &Config, memory: &mut Memory, last: Option<u64>) -> Option<Loaded> {
+    load_again(&inputs(source), config, source.prune, memory, last)
 }
 
 /// What `-f` names.

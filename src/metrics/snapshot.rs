@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cli::ZoneResult;
+use crate::plan::Plan;
 use crate::source::Loaded;
 use crate::zone::{Outcome, ZoneStatus};
 
@@ -17,16 +18,10 @@ pub struct ZoneNumbers {
     pub last_sync: Option<f64>,
     /// Whether the last pass came to its end.
     pub success: bool,
-    /// Sets of ours.
-    pub managed: usize,
+    /// What the last plan found; `None` while the zone could not be read, of which zeros would be a lie.
+    pub found: Option<Found>,
     /// Sets by writer class.
     pub sets: BTreeMap<&'static str, usize>,
-    /// Claims that cannot be fulfilled.
-    pub conflicts: usize,
-    /// Ours without provenance.
-    pub orphans: usize,
-    /// Operations held by the brake.
-    pub held: usize,
     /// Changes read back, by action.
     pub changes: BTreeMap<&'static str, u64>,
     /// Errors by reason.
@@ -45,6 +40,30 @@ pub struct ZoneNumbers {
     pub transfer_wait: Vec<(Option<Duration>, u64)>,
     /// The sum of it.
     pub transfer_wait_sum: Duration,
+}
+
+/// What a plan found in its zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Sets of ours.
+    pub managed: usize,
+    /// Claims that cannot be fulfilled.
+    pub conflicts: usize,
+    /// Ours without provenance.
+    pub orphans: usize,
+    /// Operations held by the brake.
+    pub held: usize,
+}
+
+impl Found {
+    fn of(plan: &Plan) -> Found {
+        Found {
+            managed: plan.owned,
+            conflicts: plan.conflicts.len(),
+            orphans: plan.orphans.len(),
+            held: plan.changes.iter().filter(|change| change.held).count(),
+        }
+    }
 }
 
 /// The numbers of one moment.
@@ -86,11 +105,8 @@ impl Snapshot {
             if let Some(plan) = &result.plan {
                 numbers.serial = Some(plan.serial);
                 numbers.last_sync = Some(snapshot.taken);
-                numbers.managed = plan.owned;
                 numbers.sets = plan.skipped.clone();
-                numbers.conflicts = plan.conflicts.len();
-                numbers.orphans = plan.orphans.len();
-                numbers.held = plan.changes.iter().filter(|change| change.held).count();
+                numbers.found = Some(Found::of(plan));
             }
             if let Some(applied) = &result.applied {
                 numbers.serial = applied.serial.or(numbers.serial);
@@ -131,13 +147,9 @@ impl Snapshot {
                 sets: status.sets.clone(),
                 ..ZoneNumbers::default()
             };
-            numbers.managed = numbers.sets.remove("ours").unwrap_or(0);
-            if let Some(plan) = &status.plan {
-                numbers.managed = plan.owned;
-                numbers.conflicts = plan.conflicts.len();
-                numbers.orphans = plan.orphans.len();
-                numbers.held = plan.changes.iter().filter(|change| change.held).count();
-            }
+            numbers.sets.remove("ours");
+            // The first claims of a worker are the empty ones it starts with: that plan tells nothing.
+            numbers.found = status.plan.as_deref().filter(|_| status.claims_planned > 1).map(Found::of);
             snapshot.zones.insert(status.zone.to_relaxed(), numbers);
         }
         snapshot
@@ -210,7 +222,7 @@ impl Snapshot {
             "knotwork_zone_managed_sets",
             "gauge",
             "Record sets that carry our marker.",
-            zones(&|n| Some(n.managed.to_string())),
+            zones(&|n| n.found.map(|found| found.managed.to_string())),
         );
         family(
             "knotwork_zone_foreign_sets",
@@ -222,19 +234,19 @@ impl Snapshot {
             "knotwork_zone_conflicts",
             "gauge",
             "Claims that cannot be fulfilled.",
-            zones(&|n| Some(n.conflicts.to_string())),
+            zones(&|n| n.found.map(|found| found.conflicts.to_string())),
         );
         family(
             "knotwork_zone_orphans",
             "gauge",
             "Sets of ours that nothing declares and nobody asked to delete.",
-            zones(&|n| Some(n.orphans.to_string())),
+            zones(&|n| n.found.map(|found| found.orphans.to_string())),
         );
         family(
             "knotwork_zone_held_operations",
             "gauge",
             "Operations that the brake holds until a person releases them.",
-            zones(&|n| Some(n.held.to_string())),
+            zones(&|n| n.found.map(|found| found.held.to_string())),
         );
         family(
             "knotwork_zone_changes_total",

@@ -17,7 +17,7 @@ const SETTLED: Duration = Duration::from_millis(2500);
 /// One file of the inputs.
 pub(super) struct File {
     pub name: Arc<str>,
-    /// Empty when the file is remembered.
+    /// Empty when the file was not opened.
     pub text: String,
     /// The inputs that lead to it.
     pub inputs: Vec<usize>,
@@ -28,6 +28,7 @@ pub(super) struct File {
     state: Option<State>,
     /// Of the text.
     hash: u64,
+    opened: bool,
 }
 
 impl File {
@@ -35,18 +36,18 @@ impl File {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         let (name, hash) = (path.display().to_string().into(), hasher.finish());
-        File { name, text, inputs: vec![input], kept: None, path, state, hash }
+        File { name, text, inputs: vec![input], kept: None, path, state, hash, opened: true }
     }
 
     fn kept(path: PathBuf, kept: Kept, input: usize) -> File {
         let name = path.display().to_string().into();
-        let (state, hash) = (Some(kept.state), kept.hash);
-        File { name, text: String::new(), inputs: vec![input], kept: Some(kept), path, state, hash }
+        let (state, hash) = (kept.state, kept.hash);
+        File { name, text: String::new(), inputs: vec![input], kept: Some(kept), path, state, hash, opened: false }
     }
 
     /// The place where the object of a document is named, of a document that was taken without looking for it.
     pub fn name_place(&self, document: usize) -> Diagnostic {
-        let again = self.kept.is_some().then(|| read_stable(&self.path).ok()).flatten();
+        let again = if self.opened { None } else { read_stable(&self.path).ok() };
         let text = again.as_ref().map_or(&self.text, |(text, _)| text);
         match documents(&self.name, text).0.get(document) {
             Some(document) => name_place(&self.name, *document),
@@ -67,12 +68,14 @@ pub(super) struct Contents {
 /// A file as it was read earlier.
 #[derive(Clone)]
 pub(super) struct Kept {
-    state: State,
+    /// `None` when it was changed so shortly before that the same state may hide another change.
+    state: Option<State>,
     hash: u64,
     pub contents: Arc<Contents>,
 }
 
-/// What files came to when they were read last, so that one that did not change costs a look and no reading.
+/// What files came to when they were read last, so that one that did not change costs a look and no reading, and one that
+/// says the same again no parsing.
 ///
 /// It is of one configuration: zones and rights decide what a document comes to.
 pub struct Memory {
@@ -99,18 +102,25 @@ impl Memory {
         self.read
     }
 
-    fn known(&self, path: &Path, state: &State) -> Option<&Kept> {
-        self.files.get(path).filter(|kept| kept.state == *state)
+    /// What is known of a file that did not change.
+    fn known(&self, path: &Path, state: State) -> Option<Kept> {
+        self.files.get(path).filter(|kept| kept.state == Some(state)).cloned()
+    }
+
+    /// A file that had to be read, with what is known of it if it says what it said.
+    fn compare(&self, mut file: File) -> File {
+        file.kept = self.files.get(&file.path).filter(|kept| kept.hash == file.hash).cloned();
+        file
     }
 
     /// Remembers these files, and no others.
     pub(super) fn remember(&mut self, files: &[File], contents: &[Arc<Contents>]) {
-        self.read = files.iter().filter(|file| file.kept.is_none()).count();
-        let keep = |(file, contents): (&File, &Arc<Contents>)| {
-            let kept = Kept { state: file.state?, hash: file.hash, contents: Arc::clone(contents) };
-            Some((file.path.clone(), kept))
+        self.read = files.iter().filter(|file| file.opened).count();
+        let kept = |(file, contents): (&File, &Arc<Contents>)| {
+            let kept = Kept { state: file.state, hash: file.hash, contents: Arc::clone(contents) };
+            (file.path.clone(), kept)
         };
-        self.files = files.iter().zip(contents).filter_map(keep).collect();
+        self.files = files.iter().zip(contents).map(kept).collect();
     }
 }
 
@@ -148,11 +158,12 @@ pub(super) fn gather(inputs: &[Input], memory: Option<&Memory>) -> (Vec<File>, V
                 }
                 continue;
             }
-            let file = match memory.and_then(|memory| memory.known(&path, &state)) {
-                Some(kept) => Ok(File::kept(path.clone(), kept.clone(), input)),
+            let file = match memory.and_then(|memory| memory.known(&path, state)) {
+                Some(kept) => Ok(File::kept(path.clone(), kept, input)),
                 None => read_stable(&path).map(|(text, state)| {
                     let trusted = |state: &State| memory.is_some_and(|memory| state.is_settled(now, memory.margin));
-                    File::read(path.clone(), text, input, state.filter(trusted))
+                    let file = File::read(path.clone(), text, input, state.filter(trusted));
+                    if let Some(memory) = memory { memory.compare(file) } else { file }
                 }),
             };
             alike.push((path.clone(), file.is_ok().then_some(files.len())));
@@ -163,6 +174,9 @@ pub(super) fn gather(inputs: &[Input], memory: Option<&Memory>) -> (Vec<File>, V
         }
     }
     let mut hasher = DefaultHasher::new();
+    for broken in &broken {
+        (broken.place(), &broken.message).hash(&mut hasher);
+    }
     for file in &files {
         (&file.name, file.hash).hash(&mut hasher);
     }

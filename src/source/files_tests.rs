@@ -44,7 +44,7 @@ fn what_did_not_change_is_not_read_again() {
     let (inputs, config) = ([Input::Path(dir.path().to_owned())], config());
     let mut memory = Memory::trusting();
     let mut look = |read: usize| {
-        let loaded = load_again(&inputs, &config, false, &mut memory);
+        let loaded = load_again(&inputs, &config, false, &mut memory, None).unwrap();
         assert_eq!(memory.files_read(), read);
         assert_eq!(said(&loaded), said(&load(&inputs, &config, false)));
         loaded
@@ -79,9 +79,35 @@ fn what_was_written_just_now_is_read_again() {
     let (inputs, config) = ([Input::Path(path.clone())], config());
     let mut memory = Memory::default();
     for _ in 0..2 {
-        load_again(&inputs, &config, false, &mut memory);
+        load_again(&inputs, &config, false, &mut memory, None);
         assert_eq!(memory.files_read(), 1);
     }
+}
+
+#[test]
+fn nothing_new_is_said_so_and_forgets_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.yaml");
+    fs::write(&path, record("a", "10.0.0.1")).unwrap();
+    fs::write(dir.path().join("b.yaml"), record("b", "10.0.0.999")).unwrap();
+    let (inputs, config) = ([Input::Path(dir.path().to_owned())], config());
+    let mut memory = Memory::trusting();
+    let first = load_again(&inputs, &config, false, &mut memory, None).unwrap();
+    let last = Some(first.content);
+    // Written again, with what it said.
+    fs::write(&path, record("a", "10.0.0.1")).unwrap();
+    for read in [1, 0] {
+        assert!(load_again(&inputs, &config, false, &mut memory, last).is_none());
+        assert_eq!(memory.files_read(), read);
+    }
+    assert_eq!(said(&load_again(&inputs, &config, false, &mut memory, None).unwrap()), said(&first));
+    // What cannot be read is news, and so is its end.
+    let nowhere = dir.path().join("c.yaml");
+    std::os::unix::fs::symlink("nowhere", &nowhere).unwrap();
+    let broken = load_again(&inputs, &config, false, &mut memory, last).unwrap();
+    fs::remove_file(&nowhere).unwrap();
+    let well = load_again(&inputs, &config, false, &mut memory, Some(broken.content)).unwrap();
+    assert_eq!(said(&well), said(&first));
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub struct Loaded {
     pub objects: usize,
     /// Where each object stands.
     pub places: HashMap<ObjectId, Place>,
-    /// Changes with the content of what was read.
+    /// Changes with the content of what was read, and with what could not be read.
     pub content: u64,
 }
 
@@ -71,29 +71,38 @@ impl Loaded {
 
 /// Reads all inputs and lowers what they declare. `prune`: these files are the whole world.
 pub fn load(inputs: &[Input], config: &Config, prune: bool) -> Loaded {
-    load_with(inputs, config, prune, None)
+    lowered(gather(inputs, None), inputs, config, prune, None)
 }
 
-/// As [`load`], by somebody who looks again and again: what `memory` still knows is not read again. The memory is of one
-/// configuration.
-pub fn load_again(inputs: &[Input], config: &Config, prune: bool, memory: &mut Memory) -> Loaded {
-    load_with(inputs, config, prune, Some(memory))
+/// As [`load`], by somebody who looks again and again: what `memory` still knows is not read again, and `None` says that
+/// all is as at `last`, the [`Loaded::content`] of an earlier look. The memory is of one configuration.
+pub fn load_again(
+    inputs: &[Input],
+    config: &Config,
+    prune: bool,
+    memory: &mut Memory,
+    last: Option<u64>,
+) -> Option<Loaded> {
+    let gathered = gather(inputs, Some(memory));
+    if last == Some(gathered.2) {
+        memory.remember(&gathered.0, &contents(&gathered.0, Vec::new()));
+        return None;
+    }
+    Some(lowered(gathered, inputs, config, prune, Some(memory)))
 }
 
-fn load_with(inputs: &[Input], config: &Config, prune: bool, memory: Option<&mut Memory>) -> Loaded {
+fn lowered(
+    (files, broken, content): (Vec<File>, Vec<Diagnostic>, u64),
+    inputs: &[Input],
+    config: &Config,
+    prune: bool,
+    memory: Option<&mut Memory>,
+) -> Loaded {
     let mut loaded = Loaded::default();
-    let (files, broken, content) = gather(inputs, memory.as_deref());
     (loaded.broken, loaded.content) = (broken, content);
     let zones = config.zone_table();
     loaded.broken_documents = loaded.broken.len();
-    let mut read = read_all(&files, Context { zones: &zones, rights: &config.rights }).into_iter();
-    let contents: Vec<Arc<Contents>> = files
-        .iter()
-        .map(|file| match &file.kept {
-            Some(kept) => Arc::clone(&kept.contents),
-            None => Arc::new(read.next().unwrap_or_default()),
-        })
-        .collect();
+    let contents = contents(&files, read_all(&files, Context { zones: &zones, rights: &config.rights }));
     if let Some(memory) = memory {
         memory.remember(&files, &contents);
     }
@@ -140,6 +149,16 @@ fn load_with(inputs: &[Input], config: &Config, prune: bool, memory: Option<&mut
     }
     loaded.claims = claims;
     loaded
+}
+
+/// What each file came to; `fresh` is that of the files that are not remembered.
+fn contents(files: &[File], fresh: Vec<Contents>) -> Vec<Arc<Contents>> {
+    let mut fresh = fresh.into_iter();
+    let each = |file: &File| match &file.kept {
+        Some(kept) => Arc::clone(&kept.contents),
+        None => Arc::new(fresh.next().unwrap_or_default()),
+    };
+    files.iter().map(each).collect()
 }
 
 /// Takes out all that these objects declare.

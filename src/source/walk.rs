@@ -70,57 +70,80 @@ pub(super) struct Found {
 
 /// The manifest files below one input, in the order of their paths, each looked at but not opened.
 pub(super) fn files_of(path: &Path) -> Found {
-    let mut found = Found::default();
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => walk(path, &mut BTreeSet::new(), &mut found),
-        Ok(meta) => found.files.push((path.to_owned(), State::of(&meta))),
-        Err(error) => found.errors.push((path.to_owned(), format!("{error}; check the path given with -f"))),
-    }
-    found.errors.sort();
-    found
+    let mut files = Vec::new();
+    let errors = visit(path, &mut |path, state| files.push((path.to_owned(), state)));
+    Found { files, errors }
 }
 
-fn walk(dir: &Path, seen: &mut BTreeSet<(u64, u64)>, found: &mut Found) {
-    // Symbolic links may lead in circles; a folder is entered once.
-    match fs::metadata(dir) {
-        Ok(meta) => {
-            if !seen.insert((meta.dev(), meta.ino())) {
-                return;
+/// Shows every manifest file below one input to `see`, in the order of their paths; gives the places that could not be
+/// looked into.
+fn visit(path: &Path, see: &mut dyn FnMut(&Path, State)) -> Vec<(PathBuf, String)> {
+    let mut walk = Walk { seen: BTreeSet::new(), see, errors: Vec::new() };
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => walk.folder(&mut path.to_owned()),
+        Ok(meta) => (walk.see)(path, State::of(&meta)),
+        Err(error) => walk.errors.push((path.to_owned(), format!("{error}; check the path given with -f"))),
+    }
+    walk.errors.sort();
+    walk.errors
+}
+
+struct Walk<'a> {
+    /// Folders entered.
+    seen: BTreeSet<(u64, u64)>,
+    see: &'a mut dyn FnMut(&Path, State),
+    errors: Vec<(PathBuf, String)>,
+}
+
+impl Walk<'_> {
+    /// Walks through the folder at `path`, which is as before afterwards: there may be very many files, and a path of its
+    /// own for each takes as long as looking at it.
+    fn folder(&mut self, path: &mut PathBuf) {
+        // Symbolic links may lead in circles; a folder is entered once.
+        match fs::metadata(&path) {
+            Ok(meta) => {
+                if !self.seen.insert((meta.dev(), meta.ino())) {
+                    return;
+                }
+            }
+            Err(error) => return self.errors.push((path.clone(), error.to_string())),
+        }
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) => return self.errors.push((path.clone(), error.to_string())),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(entry) => names.push(entry.file_name()),
+                Err(error) => self.errors.push((path.clone(), error.to_string())),
             }
         }
-        Err(error) => return found.errors.push((dir.to_owned(), error.to_string())),
-    }
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) => return found.errors.push((dir.to_owned(), error.to_string())),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        match entry {
-            Ok(entry) => names.push(entry.file_name()),
-            Err(error) => found.errors.push((dir.to_owned(), error.to_string())),
+        names.sort_unstable();
+        for name in names {
+            path.push(&name);
+            self.entry(name.to_str().unwrap_or(""), path);
+            path.pop();
         }
     }
-    names.sort_unstable();
-    for own in names {
-        let name = own.to_str().unwrap_or("");
+
+    fn entry(&mut self, name: &str, path: &mut PathBuf) {
         // Dot entries are editors' lock files and a ConfigMap's `..data`; a trailing ~ is a backup.
         if name.starts_with('.') || name.ends_with('~') {
-            continue;
+            return;
         }
-        let extension = Path::new(name).extension();
-        let wanted = extension.is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
-        let path = dir.join(&own);
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+        let wanted = matches!(extension, Some("yaml" | "yml" | "json"));
         match fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() => walk(&path, seen, found),
-            Ok(meta) if wanted && meta.is_file() => found.files.push((path, State::of(&meta))),
+            Ok(meta) if meta.is_dir() => self.folder(path),
+            Ok(meta) if wanted && meta.is_file() => (self.see)(path, State::of(&meta)),
             // Opening a pipe that nobody writes to would wait for ever.
             Ok(_) if wanted => {
-                found.errors.push((path, "is neither a file nor a folder; move it elsewhere".to_owned()));
+                self.errors.push((path.clone(), "is neither a file nor a folder; move it elsewhere".to_owned()));
             }
             Ok(_) => {}
             // A link that leads nowhere may stand for a whole folder, on a disk that is not there just now.
-            Err(error) if wanted || extension.is_none() => found.errors.push((path, error.to_string())),
+            Err(error) if wanted || extension.is_none() => self.errors.push((path.clone(), error.to_string())),
             Err(_) => {}
         }
     }
@@ -167,9 +190,11 @@ pub fn fingerprint(inputs: &[Input]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for input in inputs {
         let Input::Path(path) = input else { continue };
-        let found = files_of(path);
-        found.errors.hash(&mut hasher);
-        found.files.hash(&mut hasher);
+        let errors = visit(path, &mut |path, state| {
+            path.as_os_str().hash(&mut hasher);
+            state.hash(&mut hasher);
+        });
+        errors.hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -274,8 +274,9 @@ impl Engine {
 
     /// Whether the server does not have what we wrote last: a zone that was restored and went past our serial by changes of
     /// others, between two looks, has a history that fits our copy, and only that tells.
-    async fn rolled_back(&self, zone: &Name) -> bool {
+    async fn rolled_back(&mut self, zone: &Name) -> bool {
         let (Some(view), Some(witness)) = (&self.view, &self.witness) else { return false };
+        self.traffic.polls += 1;
         let mut known = view.get(witness, RrType::TXT).map(|set| set.values).unwrap_or_default();
         // Whoever does not answer this tells nothing.
         let Ok(mut there) = self.session.txt(zone, witness).await else { return false };

@@ -57,7 +57,7 @@ pub struct Timings {
 /// What an engine asked of its server for reading.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// SOA polls that were answered.
+    /// SOA polls that were answered, and questions whether the last marker is there.
     pub polls: u64,
     /// Whole transfers that became the view.
     pub transfers: u64,

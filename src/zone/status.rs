@@ -115,6 +115,8 @@ pub struct ZoneStatus {
     pub error: Option<StatusError>,
     /// How many times claims were taken in.
     pub claims_seen: u64,
+    /// How many of them there had been when the plan was made.
+    pub claims_planned: u64,
     /// Nothing is left to do for the claims taken in: the plan wants nothing that is not held.
     pub settled: bool,
     /// Sums.
@@ -134,6 +136,7 @@ impl ZoneStatus {
             failed: Vec::new(),
             error: None,
             claims_seen: 0,
+            claims_planned: 0,
             settled: false,
             counters: Counters::default(),
         }

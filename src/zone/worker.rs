@@ -410,6 +410,7 @@ impl Worker {
             status.sets = sets;
             status.settled = settled;
             status.plan = Some(plan);
+            status.claims_planned = status.claims_seen;
             if let Some(failed) = failed {
                 status.failed = failed;
             } else if settled {

@@ -27,6 +27,11 @@ const METRICS_EVERY: Duration = Duration::from_secs(15);
 /// Deletes need two scans this far apart that agree.
 const AGREE: Duration = Duration::from_secs(5);
 
+/// The health of files that are all well and were looked at but once.
+fn waits() -> SourceHealth {
+    SourceHealth::Incomplete(vec!["deletes wait until a second look at the files agrees".to_owned()])
+}
+
 /// `knotwork apply --watch`.
 pub async fn watch(args: &Apply, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
     if args.source.inputs.iter().any(|input| input == "-") {
@@ -184,7 +189,7 @@ impl Resident {
                 match self.reload(printer).await {
                     Ok(()) => {
                         (config_print, refused_print) = (now, None);
-                        scan = self.scan(Some(scan), printer).await;
+                        scan = self.scan(None, printer).await;
                     }
                     // The old one stays in force; the same bad one is complained about once.
                     Err(()) => refused_print = Some(now),
@@ -329,33 +334,44 @@ impl Resident {
     async fn scan(&mut self, before: Option<Scan>, printer: &mut Printer) -> Scan {
         let (source, config) = (self.args.source.clone(), self.config.clone());
         let mut memory = std::mem::take(&mut self.memory);
-        let reading = tokio::task::spawn_blocking(move || (records::read_again(&source, &config, &mut memory), memory));
-        let mut loaded;
-        (loaded, self.memory) = reading.await.unwrap_or_default();
-        let same = before.as_ref().is_some_and(|scan| scan.loaded.content == loaded.content);
-        // Two looks that agree, or what is gone from a half-written file would be deleted.
-        let (at, agreed) = match &before {
-            Some(scan) if same => (scan.at, scan.agreed || scan.at.elapsed() >= AGREE),
-            _ => (Instant::now(), false),
-        };
-        if !same {
-            self.remark(&loaded, printer);
-        }
-        if let Ok(mut numbers) = self.board.source.lock() {
-            *numbers = (loaded.refused_objects(), loaded.broken_documents);
-        }
-        records::guard_empty(&mut loaded, self.args.source.allow_empty);
-        let mut claims = std::mem::take(&mut loaded.claims);
-        for claims in claims.values_mut() {
-            if !agreed && claims.health == SourceHealth::Complete {
-                let why = "deletes wait until a second look at the files agrees".to_owned();
-                claims.health = SourceHealth::Incomplete(vec![why]);
+        let last = before.as_ref().map(|scan| scan.loaded.content);
+        let reading =
+            tokio::task::spawn_blocking(move || (records::read_again(&source, &config, &mut memory, last), memory));
+        let read = match reading.await {
+            Ok((read, memory)) => {
+                self.memory = memory;
+                read
             }
-        }
-        self.claims = claims;
+            // It panicked; what is known stays in force.
+            Err(_) => None,
+        };
+        let scan = match (read, before) {
+            (None, Some(mut scan)) => {
+                // Two looks that agree, or what is gone from a half-written file would be deleted.
+                if scan.agreed || scan.at.elapsed() < AGREE {
+                    return scan;
+                }
+                scan.agreed = true;
+                let waiting = self.claims.values_mut().filter(|claims| claims.health == waits());
+                waiting.for_each(|claims| claims.health = SourceHealth::Complete);
+                scan
+            }
+            (read, _) => {
+                let mut loaded = read.unwrap_or_default();
+                self.remark(&loaded, printer);
+                if let Ok(mut numbers) = self.board.source.lock() {
+                    *numbers = (loaded.refused_objects(), loaded.broken_documents);
+                }
+                records::guard_empty(&mut loaded, self.args.source.allow_empty);
+                self.claims = std::mem::take(&mut loaded.claims);
+                let complete = self.claims.values_mut().filter(|claims| claims.health == SourceHealth::Complete);
+                complete.for_each(|claims| claims.health = waits());
+                Scan { loaded, at: Instant::now(), agreed: false }
+            }
+        };
         self.losing = self.losing_now();
         self.feed(|_| true);
-        Scan { loaded, at, agreed }
+        scan
     }
 
     /// Says of the files what was not said yet.

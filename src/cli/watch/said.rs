@@ -37,7 +37,7 @@ impl Said {
         }
         self.failed = failed;
         // The first claims of a worker are the empty ones it starts with.
-        let Some(plan) = status.plan.as_ref().filter(|_| status.claims_seen > 1) else { return };
+        let Some(plan) = status.plan.as_ref().filter(|_| status.claims_planned > 1) else { return };
         let conflicts: Vec<String> = plan
             .conflicts
             .iter()
