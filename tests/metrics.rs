@@ -64,8 +64,8 @@ fn of_a_zone_that_was_not_read_nothing_is_claimed() {
     assert_eq!(site.records_run(&["plan", "--metrics-file", file.to_str().unwrap()]).code, 1);
     check(&samples(&std::fs::read_to_string(&file).unwrap()));
     std::fs::remove_file(&file).unwrap();
-    let mut command = site.command(&["apply", "--watch", "--metrics-file", file.to_str().unwrap(), "-f"]);
-    let mut child = command.arg(site.records()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut command = site.command(&["apply", "--watch", "--metrics-file", file.to_str().unwrap()]);
+    let mut child = command.arg("-f").arg(site.records()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let all = wait::until("an error", || {
         let all = samples(&std::fs::read_to_string(&file).unwrap_or_default());
         Some(all).filter(|all| all.keys().any(|key| key.starts_with("knotwork_zone_errors_total")))
