@@ -102,3 +102,22 @@ fn what_is_wrong_with_files_is_said_once_and_so_is_its_end() {
     watcher.site.file("broken.yaml", "a: [");
     wait::until("the same fault again", || (times("broken.yaml") == 2).then_some(()));
 }
+
+#[test]
+fn nothing_is_called_an_orphan_before_the_files_were_read() {
+    let served = serve();
+    let site = Site::new(served.server.addr());
+    for name in ["a", "b", "c"] {
+        site.put(name, &format!("name: {name}.internal, a: [10.0.0.1]"));
+    }
+    assert_eq!(site.apply(&[], 0).code, 0);
+    let watcher = Watcher::start(served, site);
+    watcher.site.put("a", "name: a.internal, a: [10.0.0.2]");
+    watcher.wait_for("a.internal", 2);
+    assert!(!watcher.said().contains("orphan"), "{}", watcher.said());
+    watcher.site.cut("b");
+    // Deletes wait for a second look.
+    let zone = Name::parse("internal").unwrap();
+    let gone = Name::parse("b.internal").unwrap();
+    wait::until("b to go", || watcher.served.server.view(&zone).unwrap().get(&gone, RrType::A).is_none().then_some(()));
+}

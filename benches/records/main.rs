@@ -18,6 +18,7 @@ mod stats;
 mod support;
 mod table;
 mod view;
+mod watch;
 
 /// A part: its name, and what gives its table.
 type Part = (&'static str, fn(&support::parts::Program) -> String);
@@ -26,6 +27,7 @@ const PARTS: &[Part] = &[
     ("plan", plan::run),
     ("view", view::run),
     ("idle", pass::idle),
+    ("watch", watch::run),
     ("first-apply", first_apply::run),
     ("peers", peers::run),
     ("repair", repair::run),

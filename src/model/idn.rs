@@ -37,3 +37,10 @@ pub(super) fn to_a_labels(text: &str) -> Result<String, NameError> {
         rest = &rest[rest.chars().next().map_or(0, char::len_utf8)..];
     }
 }
+
+/// Whether a label calls itself an A-label (RFC 5890 §2.3.2.1) and stands for no U-label: a slip of the pen, for nobody
+/// who types the name in its own script would ever ask for it.
+pub(super) fn is_fake_a_label(label: &[u8]) -> bool {
+    label.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"xn--"))
+        && idna::domain_to_ascii_cow(label, idna::AsciiDenyList::EMPTY).is_err()
+}

@@ -200,6 +200,11 @@ impl Name {
         self.labels().next()
     }
 
+    /// The first label that begins with `xn--` and is the A-label of nothing (RFC 5890 §2.3.2.1), if there is one.
+    pub fn fake_a_label(&self) -> Option<&[u8]> {
+        self.labels().find(|label| super::idn::is_fake_a_label(label))
+    }
+
     /// Whether the leftmost label is `*`.
     pub fn is_wildcard(&self) -> bool {
         self.first_label() == Some(b"*")

@@ -61,6 +61,13 @@ pub fn lower(record: &StaticDnsRecord, zones: &Zones, rights: &Rights) -> Lowere
             return protected(lowered);
         }
     };
+    if let Some(label) = owner.fake_a_label() {
+        let label = String::from_utf8_lossy(label);
+        lowered.notes.push(format!(
+            "{}: {label} begins as an international label does and is none (RFC 5891): is it a typing error?",
+            owner.to_relaxed()
+        ));
+    }
     check_owner(&owner, zones, &declared, &mut lowered.problems);
     check_types(&owner, &zone.name, spec.share.is_some_and(|flag| flag.0), &declared, &mut lowered.problems);
     if spec.share.is_some_and(|flag| flag.0) && spec.deletion_policy == Some(Deletion::Retain) {

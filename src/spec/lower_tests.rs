@@ -83,6 +83,9 @@ fn reverse_names_of_both_families_and_classless() {
     assert!(ptr[0].starts_with("[2.0.192.in-addr.arpa] 100.2.0.192"), "{ptr:?}");
     assert_eq!(claims("name: \"*.internal\", a: [10.1.2.3], reverse: true").len(), 1);
     assert_eq!(run("name: a.internal, a: [203.0.113.1], reverse: true").notes.len(), 1);
+    assert!(run("name: xn--bcher-kva.internal, a: [10.0.0.1]").notes.is_empty());
+    let fake = run("name: xn--bcher-kv.internal, a: [10.0.0.1]");
+    assert!(fake.problems.is_empty() && fake.notes[0].contains("xn--bcher-kv begins"), "{:?}", fake.notes);
 }
 
 #[test]
