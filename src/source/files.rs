@@ -124,13 +124,16 @@ impl Memory {
     }
 }
 
+/// A path that was met already, and the number of its file, if that could be read.
+type Seen = (PathBuf, Option<usize>);
+
 /// Finds the files of all inputs, each once, and reads those that `memory` does not know; with what could not be read,
 /// and a number that changes with the content.
 pub(super) fn gather(inputs: &[Input], memory: Option<&Memory>) -> (Vec<File>, Vec<Diagnostic>, u64) {
     let now = SystemTime::now();
     let mut broken = Vec::new();
     let mut files: Vec<File> = Vec::new();
-    let mut seen: HashMap<(u64, u64), Vec<(PathBuf, Option<usize>)>> = HashMap::new();
+    let mut seen: HashMap<(u64, u64), Vec<Seen>> = HashMap::new();
     let mut stdin_read = false;
     for (input, source) in inputs.iter().enumerate() {
         let Input::Path(path) = source else {
