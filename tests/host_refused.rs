@@ -93,6 +93,36 @@ fn what_would_break_later_is_refused_from_real_facts() {
     });
 }
 
+/// DESIGN §7, implied probes: a change that would cut the kubelet off from its API server's name is taken back, though no
+/// probe of the policy says a word about it.
+#[test]
+fn what_the_kubelet_needs_goes_on_being_found() {
+    on(some(), |machine| {
+        machine.must("mkdir -p /var/lib/kubelet /etc/kubernetes; echo 'resolvConf: /run/systemd/resolve/resolv.conf' > /var/lib/kubelet/config.yaml");
+        machine.write(
+            "/etc/kubernetes/kubelet.conf",
+            "clusters:\n  - {name: c, cluster: {server: 'https://pbs.maas:6443'}}\n  - {name: d, cluster: {server: 'https://nowhere.maas:6443'}}\n",
+        );
+        machine.mode("192.168.4.54", "nx");
+        let cut = "routes: [{name: lab, domains: [maas], servers: [192.168.4.54], failClosed: true}]
+links: [{name: isp, match: {name: eth0}, servers: [10.11.0.53]}, {name: inside, match: {name: eth1}, kind: Untrusted}]
+lint: {allow: [cluster-names-closed]}
+";
+        let before = state(machine);
+        let (code, text) = with(machine, "apply", &document("p", cut));
+        assert_eq!(code, 1, "{text}");
+        for word in ["kubelet needs pbs.maas", "before the change it was found"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        assert!(!text.contains("kubelet needs nowhere.maas"), "it was not found before, either: {text}");
+        assert_eq!(changes(&before, &state(machine)), [""; 0]);
+        // Not a word of it where nothing needs the name.
+        machine.must("rm /etc/kubernetes/kubelet.conf");
+        let (code, text) = with(machine, "apply", &document("p", cut));
+        assert_eq!(code, 0, "{text}");
+    });
+}
+
 /// Somebody else's file could be written, and not made so again: refused, as long as the capability is not there.
 #[test]
 fn root_without_capabilities_touches_nothing_of_others() {

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::model::Name;
 use crate::resolved::Bus;
 use crate::resolved::resolve1::{Resolve1, flags};
-use crate::split::SystemdVersion;
 use crate::split::policy::Probe;
+use crate::split::{HostFacts, SystemdVersion};
 
 /// How long a name may take to become right after a change: the first query after a dead server takes five seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -23,6 +24,19 @@ pub struct Probed {
     pub wrong: Option<String>,
     /// How long the lookup took.
     pub took: Duration,
+}
+
+/// Names that are implied at most: registries may be many, and each is asked twice.
+const IMPLIED: usize = 16;
+
+/// What must go on passing though no policy says so, if it did before: names that the kubelet of this host needs.
+pub(super) fn implied(facts: &HostFacts) -> Vec<Probe> {
+    let needs = facts.kubelet.iter().flat_map(|kubelet| kubelet.needs.iter().flatten());
+    let probe = |text: &String| {
+        let name = format!("kubelet needs {text}");
+        Some(Probe { name, query: Name::parse(text).ok()?, rtype: None, addresses: Vec::new() })
+    };
+    needs.filter_map(probe).take(IMPLIED).collect()
 }
 
 /// One try.

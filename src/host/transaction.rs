@@ -17,6 +17,7 @@ use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
 use crate::split::HostFacts;
 use crate::split::facts::{DefaultRoute, FileKind, Link};
+use crate::split::policy::Probe;
 use crate::split::wish::{LinkWish, Wish};
 
 /// How long the dead man waits beyond what a transaction may take by itself: probes, restarts with their rest.
@@ -243,7 +244,8 @@ impl Host {
         }
         let armed = self.store.keep(&tx);
         tell(Step::Began { id: tx.id.clone(), dead_man: tx.dead_man.clone(), why });
-        let mut run = Run { host: self, wish, plan, tx: &mut tx, probes: Vec::new(), tell };
+        let implied = probes::implied(facts);
+        let mut run = Run { host: self, wish, plan, tx: &mut tx, implied, probes: Vec::new(), tell };
         let changed = if armed.is_ok() { run.changed().await } else { armed };
         let ended = match changed {
             Ok(()) => run.confirmed(confirm).await,
@@ -357,6 +359,8 @@ struct Run<'a, 'b> {
     wish: &'a Wish,
     plan: &'a HostPlan,
     tx: &'a mut Transaction,
+    /// What must go on passing though no policy says so.
+    implied: Vec<Probe>,
     probes: Vec<Probed>,
     tell: Tell<'b>,
 }
@@ -412,35 +416,46 @@ impl Run<'_, '_> {
         links::set_all(bus, self.plan, |name| (self.tell)(Step::Link(name.to_owned()))).await
     }
 
-    /// Probes that pass before anything is changed.
+    /// Probes that pass before anything is changed; all are asked at once, for some of them may have to be given up.
     async fn passing(&self) -> Vec<String> {
         let Some(bus) = &self.host.bus else { return Vec::new() };
-        let mut passing = Vec::new();
-        for probe in &self.wish.probes {
-            let probed = probes::once(bus, &probe.value, self.wish.systemd).await;
-            if probed.wrong.is_none() {
-                passing.push(probed.name);
-            }
-        }
-        passing
+        let declared = self.wish.probes.iter().map(|probe| &probe.value);
+        let all = declared.chain(&self.implied).map(|probe| probes::once(bus, probe, self.wish.systemd));
+        let probed = futures_util::future::join_all(all).await;
+        probed.into_iter().filter(|probed| probed.wrong.is_none()).map(|probed| probed.name).collect()
     }
 
     async fn probe(&mut self, passed_before: &[String]) -> Result<(), HostError> {
-        let Some(bus) = &self.host.bus else { return Ok(()) };
         for probe in &self.wish.probes {
-            let probed = probes::until(bus, &probe.value, self.wish.systemd).await;
-            step(&format!("probe {} was asked", probed.name));
-            self.probes.push(probed.clone());
-            (self.tell)(Step::Probed(probed.clone()));
-            if let Some(why) = probed.wrong {
-                let why = match passed_before.contains(&probed.name) {
-                    true => format!("{why}; before the change it passed"),
-                    false => format!("{why}; before the change it did not pass either"),
+            if let Some(wrong) = self.ask(&probe.value).await {
+                let why = match passed_before.contains(&probe.value.name) {
+                    true => format!("{wrong}; before the change it passed"),
+                    false => format!("{wrong}; before the change it did not pass either"),
                 };
-                return Err(HostError::Probe { name: probed.name, why });
+                return Err(HostError::Probe { name: probe.value.name.clone(), why });
+            }
+        }
+        for probe in std::mem::take(&mut self.implied).iter().filter(|probe| passed_before.contains(&probe.name)) {
+            if let Some(wrong) = self.ask(probe).await {
+                let why = format!(
+                    "{wrong}; before the change it was found, and the kubelet cannot do without it: its kubeconfig or its \
+                     registries name it"
+                );
+                return Err(HostError::Probe { name: probe.name.clone(), why });
             }
         }
         Ok(())
+    }
+
+    /// What is wrong with a probe after a while of patience, told to whoever watches.
+    async fn ask(&mut self, probe: &Probe) -> Option<String> {
+        let bus = self.host.bus.as_ref()?;
+        let probed = probes::until(bus, probe, self.wish.systemd).await;
+        step(&format!("probe {} was asked", probed.name));
+        self.probes.push(probed.clone());
+        let wrong = probed.wrong.clone();
+        (self.tell)(Step::Probed(probed));
+        wrong
     }
 
     async fn confirmed(&mut self, confirm: Confirm) -> Result<(), HostError> {
