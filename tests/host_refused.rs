@@ -117,9 +117,10 @@ lint: {allow: [cluster-names-closed]}
         assert!(!text.contains("kubelet needs nowhere.maas"), "it was not found before, either: {text}");
         assert_eq!(changes(&before, &state(machine)), [""; 0]);
         // Not a word of it where nothing needs the name.
-        machine.must("rm /etc/kubernetes/kubelet.conf");
+        machine.must("rm -r /etc/kubernetes /var/lib/kubelet");
         let (code, text) = with(machine, "apply", &document("p", cut));
         assert_eq!(code, 0, "{text}");
+        machine.mode("192.168.4.54", "ok");
     });
 }
 
