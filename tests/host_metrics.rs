@@ -70,7 +70,8 @@ fn the_agent_tells_how_the_host_stands() {
         assert_eq!(machine.must("ls -A /run/knotwork-test").trim(), "knotwork.prom", "no temporary file is left");
 
         // Something is put back, and counted.
-        machine.must("rm /etc/resolv.conf; echo 'nameserver 9.9.9.9' > /etc/resolv.conf");
+        // Renamed into place: between an `rm` and an `echo`, a quick agent would mend the file twice.
+        machine.must("echo 'nameserver 9.9.9.9' > /etc/resolv.conf.new && mv /etc/resolv.conf.new /etc/resolv.conf");
         tells(machine, "knotwork_host_resolv_conf_repair_seconds_count 1");
 
         // A policy that cannot be read: said, while the last good one is held.
