@@ -39,6 +39,9 @@ pub enum Command {
     Host(super::host::args::HostArgs),
     /// Stay on this machine, hold what its policies declare, and serve metrics
     Agent(super::agent::AgentArgs),
+    /// Keep the records that objects of a Kubernetes cluster declare
+    #[cfg(feature = "operator")]
+    Operator(super::operator::OperatorArgs),
     /// Print the CRDs
     Crds,
     /// Print completions for a shell

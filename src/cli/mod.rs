@@ -13,6 +13,8 @@ mod host;
 mod host_facts;
 mod json;
 mod markdown;
+#[cfg(feature = "operator")]
+mod operator;
 mod pass;
 mod plain;
 mod printer;
@@ -49,6 +51,8 @@ pub fn main() -> ExitCode {
         Command::Apply(apply) => apply.watch,
         Command::Demo(demo) => !demo.once,
         Command::Agent(_) => true,
+        #[cfg(feature = "operator")]
+        Command::Operator(_) => true,
         _ => false,
     };
     log(resident);
@@ -109,6 +113,8 @@ async fn run(command: Command, config: Option<std::path::PathBuf>, printer: &mut
         Command::Demo(demo) => demo::demo(&demo, printer).await,
         Command::Host(args) => host::host(&args, printer).await,
         Command::Agent(args) => agent::agent(args, printer).await,
+        #[cfg(feature = "operator")]
+        Command::Operator(args) => operator::operator(args, config, printer).await,
         Command::Route(_) | Command::Crds | Command::Completions { .. } => Exit::Done,
     }
 }

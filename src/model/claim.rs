@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{FastMap, Name, RrSet, RrType};
+use super::{FastMap, FastSet, Name, RrSet, RrType};
 
 /// The identity of a declaring object as markers write it: `staticdnsrecord/<namespace>/<name>`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +18,10 @@ impl ObjectId {
     /// Of a `StaticDNSRecord`.
     pub fn static_record(namespace: &str, name: &str) -> ObjectId {
         ObjectId(format!("staticdnsrecord/{namespace}/{name}").into())
+    }
+    /// Of ExternalDNS's `DNSEndpoint`.
+    pub fn endpoint(namespace: &str, name: &str) -> ObjectId {
+        ObjectId(format!("dnsendpoint/{namespace}/{name}").into())
     }
     /// Marker form.
     pub fn as_str(&self) -> &str {
@@ -85,6 +89,25 @@ pub struct Claim {
     pub reverse: bool,
 }
 
+impl Claim {
+    /// Whether both say the same, values to the letter: a change of case alone is a change of the wish.
+    pub fn says_the_same(&self, other: &Claim) -> bool {
+        let Claim { name, rtype, set, object, created, adopt, deletion, share, reverse } = self;
+        (name, rtype, object, created, adopt, deletion, share, reverse)
+            == (
+                &other.name,
+                &other.rtype,
+                &other.object,
+                &other.created,
+                &other.adopt,
+                &other.deletion,
+                &other.share,
+                &other.reverse,
+            )
+            && (set.ttl, &set.values) == (other.set.ttl, &other.set.values)
+    }
+}
+
 /// What is known of an object, apart from what it declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ObjectState {
@@ -121,7 +144,14 @@ pub struct Claims {
     pub health: SourceHealth,
     /// A person said that these objects are the whole world (`--prune`).
     pub prune: bool,
+    /// Orphans that a person ordered to be deleted, by name, type and the object that the marker names.
+    pub released: Arc<FastSet<OrphanKey>>,
+    /// The state of the source that this is; 0 where nobody counts.
+    pub revision: u64,
 }
+
+/// An orphan: owner name, type, and the object that its marker names.
+pub type OrphanKey = (Name, RrType, ObjectId);
 
 impl Claims {
     /// Adds one claim.

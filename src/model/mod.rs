@@ -1,6 +1,7 @@
 //! The words of DNS as types: names, record types, record sets, objects. Pure.
 
 mod claim;
+mod edit;
 mod idn;
 mod name;
 pub mod rdata;
@@ -8,7 +9,8 @@ mod reverse;
 mod rrset;
 mod rrtype;
 
-pub use claim::{AdoptPolicy, Claim, Claims, DeletionPolicy, ObjectId, ObjectState, SourceHealth};
+pub use claim::{AdoptPolicy, Claim, Claims, DeletionPolicy, ObjectId, ObjectState, OrphanKey, SourceHealth};
+pub use edit::{ClaimsEdit, Edited};
 pub use name::{Name, NameError};
 pub use reverse::{address_of, classless_range, reverse_name, reverse_name_in};
 pub use rrset::{Rdata, RrSet};

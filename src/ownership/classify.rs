@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::marker::{Marker, MarkerText};
 use super::signs::{Scope, Sign, SignIndex};
 use super::{Fence, Writer, ZoneRules, external_dns, nix};
-use crate::model::{Name, Rdata, RrSet, RrType, rdata};
+use crate::model::{FastSet, Name, ObjectId, Rdata, RrSet, RrType, rdata};
 use crate::view::{Node, View};
 
 /// A marker of ours, as it stands in the zone.
@@ -276,11 +276,32 @@ pub fn holds_our_markers(rules: &ZoneRules, view: &View) -> bool {
     })
 }
 
+/// Those of `objects` that markers of ours in the view name. A walk over the zone's markers.
+pub fn named_by_markers(rules: &ZoneRules, view: &View, objects: &FastSet<ObjectId>) -> FastSet<ObjectId> {
+    let mut named = FastSet::default();
+    if objects.is_empty() {
+        return named;
+    }
+    for node in view.nodes() {
+        let Some(set) = node.set(RrType::TXT).filter(|_| node.name().first_label() == Some(rules.label.as_bytes())) else {
+            continue;
+        };
+        for value in set.values() {
+            if let MarkerText::Marker(marker) = Marker::parse_rdata(value)
+                && marker.owner == rules.owner
+                && objects.contains(&marker.resource)
+            {
+                named.insert(marker.resource);
+            }
+        }
+    }
+    named
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::model::ObjectId;
     use crate::ownership::{Affix, SetHash, test_rules, txt};
 
     fn n(text: &str) -> Name {

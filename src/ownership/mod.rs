@@ -8,7 +8,7 @@ pub mod nix;
 mod signs;
 pub mod txt;
 
-pub use classify::{Classifier, Counts, NameFacts, OwnMark, holds_our_markers};
+pub use classify::{Classifier, Counts, NameFacts, OwnMark, holds_our_markers, named_by_markers};
 pub use fence::{Fence, Standing};
 pub use marker::{Marker, MarkerText, ReadOnly, SetHash};
 pub use signs::{Scope, Sign, SignIndex};

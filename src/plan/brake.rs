@@ -19,6 +19,8 @@ pub struct BrakeState {
     pub recent: usize,
     /// Sets owned when the window began; `None` takes those that the view shows now.
     pub owned_at_start: Option<usize>,
+    /// A process before this one held something, nobody remembers what: all that the next plan counts is held.
+    pub distrust: bool,
     held: BTreeSet<OpId>,
     freed: BTreeSet<OpId>,
 }
@@ -37,6 +39,12 @@ impl BrakeState {
     pub fn absorb(&mut self, plan: &Plan) {
         self.held.clone_from(&plan.verdict.held);
         self.freed.clone_from(&plan.verdict.freed);
+        self.distrust = false;
+    }
+
+    /// Whether something is held.
+    pub fn holds(&self) -> bool {
+        self.distrust || !self.held.is_empty()
     }
 }
 
@@ -107,7 +115,7 @@ pub(super) fn judge(
     let mut held: Vec<(usize, OpId)> = Vec::new();
     for group in groups {
         // What was held once is not let through by time.
-        if group.iter().any(|(_, id)| state.held.contains(id)) || group.len() > room {
+        if state.distrust || group.iter().any(|(_, id)| state.held.contains(id)) || group.len() > room {
             held.extend(group);
         } else {
             room -= group.len();

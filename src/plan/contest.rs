@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::Conflict;
 use super::check::conflict;
-use crate::model::{AdoptPolicy, Claim, Claims, ObjectId, ObjectState, RrType, SourceHealth};
+use crate::model::{AdoptPolicy, Claim, Claims, Name, ObjectId, ObjectState, RrType, SourceHealth};
 use crate::ownership::OwnMark;
 
 /// What becomes of the object that a marker names, as far as this set is concerned.
@@ -68,9 +68,11 @@ pub(super) fn state(claims: &Claims, object: &ObjectId) -> Option<ObjectState> {
     claims.objects.get(object).copied()
 }
 
-fn holder(claims: &Claims, object: &ObjectId) -> Holder {
+fn holder(claims: &Claims, name: &Name, rtype: RrType, object: &ObjectId) -> Holder {
     let complete = claims.health == SourceHealth::Complete;
+    let released = || claims.released.contains(&(name.clone(), rtype, object.clone()));
     match state(claims, object) {
+        None if !claims.released.is_empty() && released() => Holder::Goes,
         None if claims.prune && complete => Holder::Goes,
         None if claims.prune => Holder::Waits { absent: true },
         None => Holder::Absent,
@@ -85,7 +87,7 @@ fn holder(claims: &Claims, object: &ObjectId) -> Holder {
 /// this set did not.
 pub(super) fn decide<'a>(
     claims: &Claims,
-    rtype: RrType,
+    (name, rtype): (&Name, RrType),
     mut valid: Vec<&'a Claim>,
     invalid: &[&ObjectId],
     own: &'a [OwnMark],
@@ -98,7 +100,7 @@ pub(super) fn decide<'a>(
         .map(|mark| {
             let object = &mark.marker.resource;
             let declared = valid.iter().any(|claim| claim.object == *object) || invalid.contains(&object);
-            (*mark, if declared { Holder::Declares } else { holder(claims, object) })
+            (*mark, if declared { Holder::Declares } else { holder(claims, name, rtype, object) })
         })
         .collect();
     let abandoned = holders.iter().find(|(_, holder)| *holder == Holder::Abandoned);

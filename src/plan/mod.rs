@@ -188,6 +188,8 @@ pub struct Plan {
     pub owned: usize,
     /// Claims that can only follow once the changes of this plan are in the zone: plan again after applying.
     pub deferred: usize,
+    /// The names of these, and of sets whose deletes wait.
+    pub unfinished: Vec<Name>,
     /// Why nothing at all was planned for this zone.
     pub refused: Option<Refusal>,
     /// What a person should know and need not act upon (TTLs of a shared set that disagree).

@@ -152,7 +152,7 @@ impl<'a> Desk<'a, '_> {
         for rtype in types {
             let mut contest = contest::decide(
                 self.ctx.claims,
-                rtype,
+                (self.name(), rtype),
                 valid.remove(&rtype).unwrap_or_default(),
                 invalid.get(&rtype).map_or(&[], Vec::as_slice),
                 &self.facts.own,
@@ -313,6 +313,9 @@ impl<'a> Desk<'a, '_> {
         }
         let mut change = change(Action::Delete);
         change.old = Some(live.clone());
+        // Who released precisely these orphans has agreed already to what the brake would ask.
+        let released = |mark: &OwnMark| (self.name().clone(), rtype, mark.marker.resource.clone());
+        change.counted &= !marks.iter().all(|mark| self.ctx.claims.released.contains(&released(mark)));
         change.edits = steps::set_edits(&self.ctx.rules.zone, self.name(), rtype, Some(live), None);
         change.edits.extend(steps::mark_edits(self.ctx.view, &node, &removed, &[]));
         change.guards = vec![steps::as_seen(self.name(), rtype, Some(live)), pin];

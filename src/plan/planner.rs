@@ -259,6 +259,7 @@ impl Planner {
             skipped: CLASSES.iter().zip(self.total).skip(1).filter(|(_, n)| *n > 0).map(|(c, n)| (*c, n)).collect(),
             owned: self.total[0],
             deferred: 0,
+            unfinished: Vec::new(),
             refused: None,
             notes: Vec::new(),
             observe: self.rules.observe,
@@ -278,7 +279,7 @@ impl Planner {
             return plan;
         }
         let mut waiting = 0;
-        for named in self.named.values() {
+        for (name, named) in &self.named {
             let base = plan.changes.len();
             plan.changes.extend(named.changes.iter().cloned().map(|mut change: Change| {
                 change.after = change.after.map(|first| base + first);
@@ -289,6 +290,9 @@ impl Planner {
             plan.notes.extend(named.notes.iter().cloned());
             plan.deferred += named.deferred;
             waiting += named.waiting;
+            if named.deferred > 0 || named.waiting > 0 {
+                plan.unfinished.push(name.clone());
+            }
         }
         if let (1.., SourceHealth::Incomplete(why)) = (waiting, &claims.health) {
             plan.waiting = Some((waiting, why.first().cloned().unwrap_or_default()));

@@ -216,7 +216,7 @@ fn is_ours(record: &StaticDnsRecord) -> bool {
 }
 
 /// An object that is there and declares nothing; what it had published stays.
-fn refused(namespace: &str, name: &str) -> Lowered {
+pub(super) fn refused(namespace: &str, name: &str) -> Lowered {
     let object = ObjectId::static_record(namespace, name);
     Lowered { object, state: ObjectState::Protected, claims: vec![], problems: vec![], notes: vec![] }
 }
@@ -459,7 +459,8 @@ impl<'a> Reader<'a> {
         Fault { field: path.to_owned(), reason, diagnostic: self.at(tree.find(path, key), words) }
     }
 
-    fn record(&self, tree: &Tree, line: usize, context: Context<'_>) -> Read {
+    /// Reads a record.
+    pub(super) fn record(&self, tree: &Tree, line: usize, context: Context<'_>) -> Read {
         let check = |record: &StaticDnsRecord| {
             let lowered = lower(record, context.zones, context.rights);
             let problems = lowered.problems.clone();

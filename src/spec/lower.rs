@@ -124,7 +124,14 @@ pub fn lower(record: &StaticDnsRecord, zones: &Zones, rights: &Rights) -> Lowere
     if spec.reverse.is_some_and(|flag| flag.0) && !lowered.claims.iter().any(|(_, claim)| is_address(claim.rtype)) {
         lowered.notes.push("reverse: true does nothing without addresses (a, aaaa)".to_owned());
     }
-    if lowered.problems.is_empty() { lowered } else { protected(lowered) }
+    if !lowered.problems.is_empty() {
+        return protected(lowered);
+    }
+    if lowered.state == ObjectState::Abandoned {
+        // It lets go of what it has, and asks for nothing: an annotation alone is noticed by what is declared no more.
+        lowered.claims.clear();
+    }
+    lowered
 }
 
 fn is_address(rtype: RrType) -> bool {

@@ -3,6 +3,19 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// What the brake of one process leaves to the next: it only ever restricts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PastBrake {
+    /// Counted operations within the window.
+    pub operations: usize,
+    /// Sets owned when the window began.
+    pub owned: usize,
+    /// How long ago the first of them was.
+    pub age: Duration,
+    /// Something was held.
+    pub held: bool,
+}
+
 /// A sliding count of operations on sets that we own (DESIGN §5.3).
 #[derive(Debug)]
 pub(super) struct Window {
@@ -32,6 +45,20 @@ impl Window {
         }
     }
 
+    /// Takes over what a process before this one counted, as if it had been this one.
+    pub fn remember(&mut self, now: Instant, past: &PastBrake) {
+        if past.operations > 0 && past.age < self.length {
+            let at = now.checked_sub(past.age).unwrap_or(now);
+            self.operations.push_front((at, past.operations));
+            self.owned = Some(self.owned.map_or(past.owned, |own| own.min(past.owned)));
+        }
+    }
+
+    /// When the oldest operation of the window was.
+    pub fn began(&self) -> Option<Instant> {
+        self.operations.front().map(|(at, _)| *at)
+    }
+
     fn forget(&mut self, now: Instant) {
         while self.operations.front().is_some_and(|(at, _)| now.duration_since(*at) >= self.length) {
             self.operations.pop_front();
@@ -57,5 +84,17 @@ mod tests {
         assert_eq!(window.used(at(300)), (10, Some(100)));
         assert_eq!(window.used(at(600)), (5, Some(100)));
         assert_eq!(window.used(at(900)), (0, None));
+    }
+
+    #[test]
+    fn a_process_before_counts_until_the_window_has_passed() {
+        let now = Instant::now();
+        let past = |age| PastBrake { operations: 25, owned: 80, age: Duration::from_secs(age), held: false };
+        let mut window = Window::new(Duration::from_secs(600));
+        window.remember(now, &past(100));
+        assert_eq!(window.used(now), (25, Some(80)));
+        assert_eq!(window.used(now + Duration::from_secs(501)), (0, None));
+        window.remember(now, &past(700));
+        assert_eq!(window.used(now), (0, None));
     }
 }

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use super::EngineError;
 use super::dhcid::{DhcidBoard, Learned, Member};
 use super::fence::{Keeper, Role};
+use super::brake::PastBrake;
 use super::planning::{DhcidNames, Planning};
 use super::report::Traffic;
 use crate::dns::explain::Missing;
 use crate::dns::serial_newer;
 use crate::dns::xfr::Transfer;
 use crate::knot::{Server, ServerError, Session};
-use crate::model::{Claims, Name, RrType};
-use crate::ownership::ZoneRules;
+use crate::model::{Claims, ClaimsEdit, FastSet, Name, ObjectId, RrType};
+use crate::ownership::{ZoneRules, named_by_markers};
 use crate::plan::Plan;
 use crate::view::View;
 
@@ -178,6 +179,38 @@ impl Engine {
     /// Sets what is declared.
     pub fn set_claims(&mut self, claims: Arc<Claims>) {
         self.planning.claims(claims);
+    }
+
+    /// Takes in what changed of what is declared; gives the names it is about.
+    pub fn edit_claims(&mut self, edit: ClaimsEdit) {
+        self.planning.edit(edit);
+    }
+
+    /// The state of the source that the claims are of.
+    pub fn revision(&self) -> u64 {
+        self.planning.revision()
+    }
+
+    /// The objects that are leaving and that a marker in the view still names.
+    pub fn lingering(&self) -> FastSet<ObjectId> {
+        let Some(view) = &self.view else { return FastSet::default() };
+        named_by_markers(&self.rules, view, &self.planning.leaving())
+    }
+
+    /// Releases the held operations of these hashes in the next plan, and in no later one.
+    pub fn release_once(&mut self, hashes: Vec<String>) {
+        self.options.release = hashes;
+    }
+
+    /// Counts operations of a process before this one into the brake's window, and holds whatever the first plan would
+    /// count, if that process held something. It only ever restricts.
+    pub fn remember_brake(&mut self, past: &PastBrake) {
+        self.planning.remember_brake(past);
+    }
+
+    /// What the brake remembers, for a process after this one.
+    pub fn past_brake(&mut self) -> PastBrake {
+        self.planning.past_brake()
     }
 
     /// Makes the view current: one SOA query when nothing changed, else IXFR, else AXFR.

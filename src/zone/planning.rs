@@ -6,8 +6,8 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::brake::Window;
-use crate::model::{Claim, Claims, Name, RrType};
+use super::brake::{PastBrake, Window};
+use crate::model::{Claim, Claims, ClaimsEdit, FastSet, Name, ObjectId, ObjectState, RrType};
 use crate::ownership::ZoneRules;
 use crate::plan::{BrakeState, Dirty, Plan, PlanOptions, Planner};
 use crate::view::View;
@@ -58,11 +58,47 @@ impl Planning {
             self.retire(old);
             return;
         }
-        let objects = objects || old.health != new.health || old.prune != new.prune;
+        let objects = objects || old.health != new.health || old.prune != new.prune || old.released != new.released;
         self.dirty.objects |= objects;
         self.moved |= objects || !changed.is_empty();
         self.dirty.claims.append(&mut changed);
         self.retire(old);
+    }
+
+    /// Takes in what changed in the claims: its cost follows the edit. A planner that is fed whole worlds is not fed edits.
+    pub fn edit(&mut self, edit: ClaimsEdit) {
+        let mut edited = Arc::make_mut(&mut self.claims).edit(edit);
+        if self.all {
+            return;
+        }
+        self.dirty.objects |= edited.objects;
+        self.moved |= edited.objects || !edited.names.is_empty();
+        self.dirty.claims.append(&mut edited.names);
+    }
+
+    /// The state of the source that the claims are of.
+    pub fn revision(&self) -> u64 {
+        self.claims.revision
+    }
+
+    /// The objects that are being deleted or let go: whatever markers name them shall go.
+    pub fn leaving(&self) -> FastSet<ObjectId> {
+        let leaves = |state: &ObjectState| matches!(state, ObjectState::Deleting | ObjectState::Abandoned);
+        self.claims.objects.iter().filter(|(_, state)| leaves(state)).map(|(object, _)| object.clone()).collect()
+    }
+
+    /// See [`super::Engine::remember_brake`].
+    pub fn remember_brake(&mut self, past: &PastBrake) {
+        self.window.remember(Instant::now(), past);
+        self.brake.distrust = past.held;
+    }
+
+    /// See [`super::Engine::past_brake`].
+    pub fn past_brake(&mut self) -> PastBrake {
+        let now = Instant::now();
+        let (operations, owned) = self.window.used(now);
+        let age = self.window.began().map_or(Duration::ZERO, |began| now.duration_since(began));
+        PastBrake { operations, owned: owned.unwrap_or(0), age, held: self.brake.holds() }
     }
 
     /// Frees a world of claims: that takes as long as planning, and slows down whoever allocates beside it, so it is done

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::PastBrake;
 use super::report::ChangeOutcome;
-use crate::model::Name;
+use crate::model::{FastSet, Name, ObjectId};
 use crate::plan::Plan;
 
 /// Upper bounds of the latency buckets, milliseconds.
@@ -117,6 +118,12 @@ pub struct ZoneStatus {
     pub claims_seen: u64,
     /// How many of them there had been when the plan was made.
     pub claims_planned: u64,
+    /// The state of the source that the plan is of, where the source counts them.
+    pub revision: u64,
+    /// Objects that are leaving and that markers still named when the plan was made.
+    pub lingering: Arc<FastSet<ObjectId>>,
+    /// What the brake remembered then.
+    pub past_brake: PastBrake,
     /// Nothing is left to do for the claims taken in: the plan wants nothing that is not held.
     pub settled: bool,
     /// Sums.
@@ -137,6 +144,9 @@ impl ZoneStatus {
             error: None,
             claims_seen: 0,
             claims_planned: 0,
+            revision: 0,
+            lingering: Arc::default(),
+            past_brake: PastBrake::default(),
             settled: false,
             counters: Counters::default(),
         }

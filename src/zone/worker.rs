@@ -7,16 +7,52 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::EngineError;
 use super::engine::{Engine, Refreshed};
 use super::jitter::backoff;
+use super::{EngineError, Mailbox};
 use super::report::{Outcome, Report};
 use super::status::{StatusError, ZoneStatus};
 use crate::model::{Claims, Name, RrSet, RrType};
 use crate::plan::{Action, Change, Plan};
 
+/// Says whether this process may write now; for writers that are several, of which one leads.
+pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Where a worker learns what is declared.
+pub enum Feed {
+    /// Whole worlds, of which the latest counts.
+    Whole(watch::Receiver<Arc<Claims>>),
+    /// Changes.
+    Edits(Mailbox),
+}
+
+impl From<watch::Receiver<Arc<Claims>>> for Feed {
+    fn from(claims: watch::Receiver<Arc<Claims>>) -> Feed {
+        Feed::Whole(claims)
+    }
+}
+
+impl From<Mailbox> for Feed {
+    fn from(mailbox: Mailbox) -> Feed {
+        Feed::Edits(mailbox)
+    }
+}
+
+impl Feed {
+    /// Waits for news; `false` when there will be none any more.
+    async fn changed(&mut self) -> bool {
+        match self {
+            Feed::Whole(claims) => claims.changed().await.is_ok(),
+            Feed::Edits(mailbox) => {
+                mailbox.came().await;
+                true
+            }
+        }
+    }
+}
+
 /// How a worker keeps time.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WorkerOptions {
     /// Between polls while the zone is lively.
     pub poll_fast: Duration,
@@ -29,6 +65,8 @@ pub struct WorkerOptions {
     /// Whom to tell of every pass that planned something; a pass that finds no room there is not told, and repairs never
     /// wait for it.
     pub passes: Option<mpsc::Sender<Passed>>,
+    /// Asked before anything is written; none: it may.
+    pub gate: Option<Gate>,
 }
 
 /// One pass of a worker that made a plan, or that could not.
@@ -54,6 +92,7 @@ impl Default for WorkerOptions {
             lively: Duration::from_secs(10),
             grace: Duration::from_secs(5),
             passes: None,
+            gate: None,
         }
     }
 }
@@ -71,11 +110,11 @@ struct Retry {
     at: Instant,
 }
 
-/// Runs until `cancel` is cancelled. `claims` brings what is declared, the latest only; `status` tells what became of it.
+/// Runs until `cancel` is cancelled. `claims` brings what is declared; `status` tells what became of it.
 /// In a zone whose rules say `observe` nothing is ever written.
 pub async fn run(
     engine: Engine,
-    claims: watch::Receiver<Arc<Claims>>,
+    claims: impl Into<Feed>,
     status: watch::Sender<Arc<ZoneStatus>>,
     cancel: CancellationToken,
     options: WorkerOptions,
@@ -87,13 +126,14 @@ pub async fn run(
         adopting: HashMap::new(),
         active_at: Instant::now(),
         dirty: true,
+        releasing: false,
         change_seen: None,
         engine,
         status,
         options,
         cancel,
     }
-    .run(claims)
+    .run(claims.into())
     .await;
 }
 
@@ -118,12 +158,14 @@ struct Worker {
     active_at: Instant,
     /// The plan is older than the view or the claims.
     dirty: bool,
+    /// The engine was given hashes that count for one plan.
+    releasing: bool,
     /// When the change that this pass answers was noticed.
     change_seen: Option<(Instant, Duration)>,
 }
 
 impl Worker {
-    async fn run(mut self, mut claims: watch::Receiver<Arc<Claims>>) {
+    async fn run(mut self, mut claims: Feed) {
         let mut fed = true;
         let mut next = Instant::now();
         self.take_claims(&mut claims);
@@ -131,10 +173,17 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return,
-                changed = claims.changed(), if fed => match changed {
-                    Ok(()) => self.take_claims(&mut claims),
-                    // The source is gone; what it said last stays in force.
-                    Err(_) => { fed = false; continue; }
+                changed = claims.changed(), if fed => {
+                    if !changed {
+                        // The source is gone; what it said last stays in force.
+                        fed = false;
+                        continue;
+                    }
+                    self.take_claims(&mut claims);
+                    // A server that fails is not asked more often because there is more to ask of it.
+                    if self.failures > 0 && Instant::now() < next {
+                        continue;
+                    }
                 },
                 () = tokio::time::sleep_until(next.into()) => {}
             }
@@ -143,13 +192,29 @@ impl Worker {
         }
     }
 
-    fn take_claims(&mut self, claims: &mut watch::Receiver<Arc<Claims>>) {
-        let latest = Arc::clone(&claims.borrow_and_update());
-        self.engine.set_claims(latest);
+    fn take_claims(&mut self, claims: &mut Feed) {
+        match claims {
+            Feed::Whole(claims) => {
+                let latest = Arc::clone(&claims.borrow_and_update());
+                self.engine.set_claims(latest);
+                // A new wish deserves a new try.
+                self.retries.clear();
+            }
+            Feed::Edits(mailbox) => {
+                let letters = mailbox.fetch();
+                if let Some(edit) = letters.edit {
+                    // The same, without trying again for everybody at every change of somebody.
+                    self.retries.retain(|(name, _), _| !edit.names.contains_key(name));
+                    self.engine.edit_claims(edit);
+                }
+                if !letters.release.is_empty() {
+                    self.engine.release_once(letters.release);
+                    self.releasing = true;
+                }
+            }
+        }
         self.dirty = true;
         self.active_at = Instant::now();
-        // A new wish deserves a new try.
-        self.retries.clear();
         self.tell(true, |status| {
             status.claims_seen += 1;
             status.settled = false;
@@ -217,7 +282,9 @@ impl Worker {
     async fn work(&mut self) -> Result<bool, EngineError> {
         let mut moved = self.refresh().await?;
         self.dirty |= self.engine.take_dhcid_news();
-        let resident = !self.engine.rules().observe;
+        // Who may not write looks on; what is due stays due.
+        let open = self.options.gate.as_ref().is_none_or(|gate| gate());
+        let resident = open && !self.engine.rules().observe;
         let now = Instant::now();
         let retry_due = self.retries.values().any(|retry| retry.at <= now);
         if !self.dirty && !retry_due {
@@ -229,7 +296,10 @@ impl Worker {
             return Ok(moved);
         }
         let plan = self.engine.plan()?;
-        self.dirty = false;
+        self.dirty = !open;
+        if std::mem::take(&mut self.releasing) {
+            self.engine.release_once(Vec::new());
+        }
         self.hold_adoptions(&plan);
         if !self.retries.is_empty() {
             // What nobody wants any more needs no further try.
@@ -406,7 +476,10 @@ impl Worker {
         });
         let plan = Arc::new(plan);
         let shown = Arc::clone(&plan);
+        let (revision, past_brake) = (self.engine.revision(), self.engine.past_brake());
+        let lingering = self.engine.lingering();
         self.tell(false, |status| {
+            (status.revision, status.lingering, status.past_brake) = (revision, Arc::new(lingering), past_brake);
             status.sets = sets;
             status.settled = settled;
             status.plan = Some(plan);

@@ -1,0 +1,178 @@
+//! What a zone's worker tells, by object. Pure.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::index::Index;
+use crate::model::{FastMap, FastSet, Name, ObjectId, RrType};
+use crate::plan::{Change, Plan};
+use crate::zone::{Outcome, ZoneStatus};
+
+/// One thing that keeps a set of an object from being as declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Owner name.
+    pub name: Name,
+    /// Type; `None`: all that the object has in the zone.
+    pub rtype: Option<RrType>,
+    /// A stable word.
+    pub reason: &'static str,
+    /// What is wrong and the way out; the same as long as the trouble is.
+    pub message: String,
+    /// Whether it waits for a person; else it will pass by itself.
+    pub stuck: bool,
+}
+
+/// What one zone tells of all objects.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The zone.
+    pub zone: Name,
+    /// The state of the source that its plan is of; 0: it has none yet.
+    pub revision: u64,
+    /// The serial of the view.
+    pub serial: Option<u32>,
+    /// What keeps the worker from its work: word, message, whether a person is needed.
+    pub error: Option<(&'static str, String, bool)>,
+    /// Since when, if so.
+    pub failing_since: Option<SystemTime>,
+    /// The server has been away for so long that nobody should rely on what is known.
+    pub stale: bool,
+    /// Objects whose sets are not as declared.
+    pub troubles: FastMap<ObjectId, Vec<Trouble>>,
+    /// Leaving objects that markers still name.
+    pub lingering: Arc<FastSet<ObjectId>>,
+    /// The hash of what the brake holds.
+    pub held: Option<String>,
+}
+
+/// Words for which only a person can help.
+fn is_stuck(reason: &str) -> bool {
+    matches!(
+        reason,
+        "OtherInstance"
+            | "FenceLost"
+            | "FenceUnreadable"
+            | "FencePlaceTaken"
+            | "LabelChanged"
+            | "NotThatInstance"
+            | "BadKey"
+            | "BadSignature"
+            | "UpdateRefused"
+            | "TransferRefused"
+            | "Refused"
+            | "NotAuth"
+            | "ZoneNotServed"
+    )
+}
+
+impl Report {
+    /// Of a worker's status. `stale_after`: when a view that was not confirmed is too old to rely on.
+    pub fn of(status: &ZoneStatus, index: &Index, before: Option<&Report>, now: SystemTime, stale_after: Duration) -> Report {
+        let error = status.error.as_ref().map(|error| (error.reason, error.message.clone(), is_stuck(error.reason)));
+        let since = error.as_ref().map(|_| before.and_then(|report| report.failing_since).unwrap_or(now));
+        let mut report = Report {
+            zone: status.zone.clone(),
+            revision: status.revision,
+            serial: status.serial,
+            stale: since.is_some_and(|since| now.duration_since(since).unwrap_or_default() >= stale_after),
+            failing_since: since,
+            error,
+            troubles: FastMap::default(),
+            lingering: Arc::clone(&status.lingering),
+            held: None,
+        };
+        if let Some(plan) = &status.plan {
+            report.held = plan.held.as_ref().map(|held| held.hash.clone());
+            report.read_plan(plan, status, index);
+        }
+        report
+    }
+
+    fn read_plan(&mut self, plan: &Plan, status: &ZoneStatus, index: &Index) {
+        for failed in &status.failed {
+            let (reason, stuck) = match failed.outcome {
+                Outcome::Refused => (failed.reason, true),
+                Outcome::Conflict | Outcome::Lost | Outcome::Unconfirmed => (failed.reason, false),
+                Outcome::Done | Outcome::Held | Outcome::Waiting => continue,
+            };
+            // What failed and is not planned any more is in the zone by now, or not wished.
+            let open = plan.changes.iter().any(|change| change.name == failed.name && change.rtype == failed.rtype);
+            if open {
+                self.at(index, &failed.name, Some(failed.rtype), reason, &failed.message, stuck);
+            }
+        }
+        for change in &plan.changes {
+            self.read_change(change, plan, index);
+        }
+        for conflict in &plan.conflicts {
+            if let Some(source) = &conflict.source {
+                let trouble = Trouble {
+                    name: conflict.name.clone(),
+                    rtype: Some(conflict.rtype),
+                    reason: conflict.reason,
+                    message: conflict.message.clone(),
+                    stuck: conflict.reason != "Paused",
+                };
+                self.troubles.entry(source.clone()).or_default().push(trouble);
+            }
+        }
+        for name in &plan.unfinished {
+            self.at(index, name, None, "Pending", "it waits for the change before it", false);
+        }
+        if let Some(refused) = &plan.refused {
+            self.error = Some((refused.reason, refused.message.clone(), true));
+        }
+    }
+
+    fn read_change(&mut self, change: &Change, plan: &Plan, index: &Index) {
+        let action = change.action.word();
+        if change.held {
+            let hash = self.held.clone().unwrap_or_default();
+            let zone = plan.zone.to_relaxed();
+            let message = format!(
+                "the brake holds this {action}: more would go at once than the zone's limit allows; if it is meant, release it with \
+                 kubectl patch dnszone {zone} --type merge -p '{{\"spec\":{{\"release\":\"{hash}\"}}}}'"
+            );
+            self.of_change(index, change, "BrakeHeld", &message, true);
+        } else if plan.observe {
+            let message = format!("the zone is only observed, and this {action} would be due; set mode: Repair to let it go");
+            self.of_change(index, change, "Observe", &message, true);
+        } else {
+            self.of_change(index, change, "Pending", &format!("the {action} is on its way"), false);
+        }
+    }
+
+    /// A change concerns whoever declares the set, and whoever it is done for: that may be somebody who goes.
+    fn of_change(&mut self, index: &Index, change: &Change, reason: &'static str, message: &str, stuck: bool) {
+        self.at(index, &change.name, Some(change.rtype), reason, message, stuck);
+        let Some(source) = &change.source else { return };
+        if !index.claimants(&change.name).contains(source) {
+            let (name, rtype) = (change.name.clone(), Some(change.rtype));
+            let trouble = Trouble { name, rtype, reason, message: message.to_owned(), stuck };
+            self.troubles.entry(source.clone()).or_default().push(trouble);
+        }
+    }
+
+    fn at(&mut self, index: &Index, name: &Name, rtype: Option<RrType>, reason: &'static str, message: &str, stuck: bool) {
+        for object in index.claimants(name) {
+            let declares = index.get(object).is_some_and(|entry| {
+                entry.claims.iter().any(|(_, claim)| claim.name == *name && rtype.is_none_or(|rtype| rtype == claim.rtype))
+            });
+            if !declares {
+                continue;
+            }
+            let list = self.troubles.entry(object.clone()).or_default();
+            // The first thing that was said of a set says it best.
+            if !list.iter().any(|known| known.name == *name && (known.rtype == rtype || rtype.is_none())) {
+                list.push(Trouble { name: name.clone(), rtype, reason, message: message.to_owned(), stuck });
+            }
+        }
+    }
+}
+
+/// Addresses that their object cannot have, by a plan: PTRs that point back at them would lie.
+pub fn lost_addresses(plan: &Plan) -> FastSet<(ObjectId, Name)> {
+    let of_address = plan.conflicts.iter().filter(|one| matches!(one.rtype, RrType::A | RrType::AAAA));
+    of_address.filter_map(|one| Some((one.source.clone()?, one.name.clone()))).collect()
+}

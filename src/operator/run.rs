@@ -1,0 +1,234 @@
+//! The process: a Lease, terms while we lead, and a configuration that is read again when it changes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::numbers::Board;
+use super::term::{End, Setting, Term};
+use crate::cluster::{Access, CallError, Calls, Lead, Leading, LeaseSettings, Resource, Target, keep};
+use crate::metrics;
+use crate::model::Name;
+use crate::source::Config;
+use crate::zone::PastBrake;
+
+/// How an operator runs.
+#[derive(Debug, Clone)]
+pub struct OperatorSettings {
+    /// Where the API server is.
+    pub target: Target,
+    /// The namespace of the Lease; else the pod's or the context's own.
+    pub namespace: Option<String>,
+    /// The name of the Lease.
+    pub lease: String,
+    /// How long a leader that is silent keeps it.
+    pub lease_duration: Duration,
+    /// Whether `DNSEndpoint` objects are read too.
+    pub endpoints: bool,
+    /// Whether lists come as streams, where the server knows them.
+    pub streaming: bool,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    pub listen: Option<SocketAddr>,
+    /// When what was programmed counts as stale.
+    pub stale_after: Duration,
+    /// When a deletion that cannot be done is given up.
+    pub let_go_after: Duration,
+}
+
+/// Why an operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// The API server cannot be used.
+    #[error(transparent)]
+    Api(#[from] CallError),
+    /// The endpoints cannot be served.
+    #[error("--listen {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+}
+
+/// How often the configuration and its keys are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Runs until `stop`. `say` tells a person what happens.
+///
+/// # Errors
+/// What keeps it from starting at all; later troubles are waited out.
+pub async fn operate(
+    settings: OperatorSettings,
+    config: Config,
+    stop: CancellationToken,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), Stopped> {
+    let access = Access::find(&settings.target).await?;
+    let board = Arc::new(Board::default());
+    board.count(|counts| counts.missing = vec!["the API server".to_owned()]);
+    if let Some(address) = settings.listen {
+        let served = metrics::serve(address, board.clone(), stop.clone()).await;
+        let served = served.map_err(|error| Stopped::Listen { address, error })?;
+        say(&format!("metrics at http://{served}/metrics"));
+    }
+    let identity = identity();
+    let calls = Calls::new(access.client()?, identity.clone());
+    let Some(instance) = instance(&calls, &stop, say).await else { return Ok(()) };
+    let namespace = settings.namespace.clone().unwrap_or_else(|| access.namespace().to_owned());
+    say(&format!("{} is {instance}; waiting for the lease {namespace}/{}", access.server(), settings.lease));
+    board.count(|counts| counts.missing.clear());
+
+    let lead = Lead::default();
+    let (told, mut leading) = watch::channel(Leading::No(None));
+    // The Lease has connections of its own, so that nothing that is written can hold it up.
+    let keeping = CancellationToken::new();
+    let lease = LeaseSettings {
+        namespace,
+        name: settings.lease.clone(),
+        identity,
+        duration: settings.lease_duration,
+        period: settings.lease_duration / 5,
+    };
+    let errors = Arc::clone(&board.lease_errors);
+    let keeper = tokio::spawn(keep(access.client()?, lease, lead.clone(), told, errors, keeping.clone()));
+    let (config, mut reload, _watcher) = follow_config(config, Arc::clone(&board));
+    let mut past: BTreeMap<Name, PastBrake> = BTreeMap::new();
+    loop {
+        let now = leading.borrow_and_update().clone();
+        let Leading::Yes(number) = now else {
+            if let Leading::No(Some(holder)) = &now {
+                say(&format!("{holder} leads"));
+            }
+            board.count(|counts| counts.leader = false);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                changed = leading.changed() => if changed.is_err() { break },
+            }
+            continue;
+        };
+        reload.mark_unchanged();
+        let config = config.borrow().clone();
+        let setting = Setting {
+            config,
+            instance: instance.clone(),
+            client: access.client()?,
+            calls: Calls::new(access.client()?, calls_reporter()),
+            streaming: settings.streaming,
+            endpoints: settings.endpoints,
+            stale_after: settings.stale_after,
+            let_go_after: settings.let_go_after,
+            lead: lead.clone(),
+            board: Arc::clone(&board),
+        };
+        say("leading");
+        let mut term = Term::new(setting);
+        let end = term.run(&mut past, number, &mut leading, &stop, &mut reload).await;
+        drop(term);
+        match end {
+            End::Stopped => break,
+            End::Deposed => say("not leading any more: nothing is written"),
+            End::Reload => say("the configuration was read again"),
+        }
+    }
+    keeping.cancel();
+    // It gives the Lease back, within its own deadline.
+    let _ = keeper.await;
+    Ok(())
+}
+
+/// Who we are: unique to this process, and readable.
+fn identity() -> String {
+    let mut bytes = [0u8; 4];
+    let _ = getrandom::fill(&mut bytes);
+    let suffix = u32::from_be_bytes(bytes);
+    format!("{}_{suffix:08x}", calls_reporter())
+}
+
+/// The pod or host, as events name it.
+fn calls_reporter() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let own = std::env::var("POD_NAME").ok().or_else(|| read("/proc/sys/kernel/hostname"));
+    own.filter(|name| !name.is_empty()).unwrap_or_else(|| "knotwork".to_owned())
+}
+
+/// Who holds the owner id: the cluster, by the UID of its namespace kube-system. Waits for a server that is away.
+async fn instance(calls: &Calls, stop: &CancellationToken, say: &mut (dyn FnMut(&str) + Send)) -> Option<String> {
+    let mut said = None;
+    loop {
+        match calls.get(Resource::Namespace, "", "kube-system").await {
+            Ok(seen) if !seen.uid.is_empty() => return Some(seen.uid),
+            Ok(_) => return None,
+            Err(error) => {
+                if said != Some(error.word()) {
+                    said = Some(error.word());
+                    say(&format!("the API server cannot tell who this cluster is (its namespace kube-system): {error}; trying again"));
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+type Followed = (watch::Receiver<Config>, watch::Receiver<u64>, AbortOnDropHandle<()>);
+
+/// Reads the configuration again when it or a key file changes. A bad version is refused, and the one before stays in force;
+/// so is one with another owner id or marker label, which would be another installation.
+fn follow_config(config: Config, board: Arc<Board>) -> Followed {
+    let (tell, told) = watch::channel(config.clone());
+    let (number, numbers) = watch::channel(0u64);
+    let task = tokio::spawn(async move {
+        let mut current = config;
+        let mut print = print(&current.files);
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let now = self::print(&current.files);
+            if now == print {
+                continue;
+            }
+            print = now;
+            let path: PathBuf = current.path.clone();
+            match Config::load(&path) {
+                Ok(new) if (&new.owner, &new.label) != (&current.owner, &current.label) => {
+                    tracing::error!(path = %path.display(), "another owner id or marker label is another installation: restart to use it. The version before stays in force");
+                    board.refused_reloads.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(new) => {
+                    // The new one may be read from other files.
+                    print = self::print(&new.files);
+                    current = new.clone();
+                    tell.send_replace(new);
+                    number.send_modify(|number| *number += 1);
+                }
+                Err(error) => {
+                    board.refused_reloads.fetch_add(1, Ordering::Relaxed);
+                    for diagnostic in &error.0 {
+                        tracing::error!("{diagnostic}");
+                    }
+                    tracing::error!(path = %path.display(), "is refused; the version before stays in force");
+                }
+            }
+        }
+    });
+    (told, numbers, AbortOnDropHandle::new(task))
+}
+
+/// Changes with the content of the files.
+fn print(files: &[PathBuf]) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        std::fs::read(file).ok().hash(&mut hasher);
+    }
+    hasher.finish()
+}
