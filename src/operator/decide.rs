@@ -10,7 +10,7 @@ use super::jobs::{Done, Job, NOTICE_WIDTH, WIDTH, status_patch};
 use super::term::Term;
 use crate::cluster::{CallError, Notice, Resource, Seen};
 use crate::model::ObjectId;
-use crate::spec::RecordStatus;
+use crate::spec::{Condition, RecordStatus};
 
 /// Between two looks at a CRD that could not be looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -79,7 +79,8 @@ impl Term {
         let outcome = conditions::judge(object, entry, &self.reports);
         let word = conditions::word(&outcome);
         let done = matches!(outcome, Outcome::Programmed(_) | Outcome::Stale(_));
-        let (was_done, changed_at, old_word) = (entry.done, entry.changed_at, entry.word);
+        let (was_done, changed_at) = (entry.done, entry.changed_at);
+        let old_word = self.words.get(object).copied().unwrap_or_default();
         let fresh = !is_ready(&entry.status, entry.generation);
         // What will be better in a moment is worth neither a write nor the thought of one.
         let due = changed_at + PATIENCE;
@@ -87,10 +88,7 @@ impl Term {
         let differs = !early && self.status_of(object, &outcome).is_some();
         if word != old_word {
             self.setting.board.count(|counts| {
-                if let Some(number) = counts.objects.get_mut(old_word) {
-                    *number = number.saturating_sub(1);
-                }
-                *counts.objects.entry(word).or_default() += 1;
+                counts.moved(old_word, word);
                 *counts.reconciles.entry(word).or_default() += 1;
                 if done && !was_done && fresh {
                     counts.programmed.record(now.duration_since(changed_at));
@@ -102,8 +100,9 @@ impl Term {
         } else {
             self.undecided.insert(object.clone());
         }
+        self.words.insert(object.clone(), word);
         let Some(entry) = self.index.get_mut(object) else { return };
-        (entry.done, entry.word) = (done, word);
+        entry.done = done;
         let leaves = entry.is_leaving();
         if entry.resource == Resource::Endpoint {
             if word != old_word && matches!(outcome, Outcome::Refused(..) | Outcome::Troubled(_)) {
@@ -154,7 +153,8 @@ impl Term {
         }
         let interim = conditions::is_interim(&outcome) && now < entry.changed_at + PATIENCE;
         let new = self.status_of(object, &outcome).filter(|_| !interim)?;
-        Some(Job::Status(object.clone(), entry.held.clone(), status_patch(&new)))
+        let before = ready(&entry.status).map(|condition| condition.reason.clone()).unwrap_or_default();
+        Some(Job::Status(object.clone(), entry.held.clone(), status_patch(&new), before))
     }
 
     fn dispatch(&mut self, now: Instant) {
@@ -190,11 +190,10 @@ impl Term {
         }
         match job {
             Job::AddFinalizer(object, _) | Job::RemoveFinalizer(object, _) => self.written(&object, result, now),
-            Job::Status(object, ..) => {
-                let before = self.index.get(&object).map(|entry| entry.status.clone());
+            Job::Status(object, _, _, before) => {
                 let wrote = result.is_ok();
                 self.written(&object, result, now);
-                if let (true, Some(before)) = (wrote, before) {
+                if wrote {
                     self.tell_transition(&object, &before);
                 }
             }
@@ -312,17 +311,14 @@ impl Term {
     }
 
     /// An event for what changed for the worse, and for what was healed; not for what went well at once.
-    fn tell_transition(&mut self, object: &ObjectId, before: &RecordStatus) {
+    fn tell_transition(&mut self, object: &ObjectId, old_reason: &str) {
         let Some(entry) = self.index.get(object) else { return };
-        let ready = |status: &RecordStatus| status.conditions.iter().find(|one| one.r#type == "Ready").cloned();
-        let (Some(now), old) = (ready(&entry.status), ready(before)) else { return };
-        let reason = |condition: &crate::spec::Condition| condition.reason.clone();
-        let old_reason = old.as_ref().map(reason).unwrap_or_default();
+        let Some(now) = ready(&entry.status).cloned() else { return };
         // A namespace that goes takes no events.
         if old_reason == now.reason || entry.deleting && now.reason == "Deleting" {
             return;
         }
-        let healed = now.status == "True" && !matches!(old_reason.as_str(), "" | "Pending");
+        let healed = now.status == "True" && !matches!(old_reason, "" | "Pending");
         let worse = now.status != "True" && now.reason != "Pending";
         if worse || healed {
             tracing::info!(object = object.as_str(), reason = now.reason, "{}", now.message);
@@ -343,6 +339,10 @@ impl Term {
             (counts.queue, counts.dropped_events, counts.leader, counts.missing) = (queue, dropped, true, missing);
         });
     }
+}
+
+fn ready(status: &RecordStatus) -> Option<&Condition> {
+    status.conditions.iter().find(|one| one.r#type == "Ready")
 }
 
 fn is_ready(status: &RecordStatus, generation: i64) -> bool {

@@ -35,8 +35,6 @@ pub struct Entry {
     pub honoured: bool,
     /// Everything that is wrong with it.
     pub faults: Vec<ObjectFault>,
-    /// What is not wrong but worth saying.
-    pub notes: Vec<String>,
     /// Its claims, with the apex of their zone.
     pub claims: Vec<(Name, Claim)>,
     /// Its own wish, as far as it was understood: present, paused, abandoned, or protected.
@@ -59,8 +57,6 @@ pub struct Entry {
     pub done: bool,
     /// When it is judged again, if that was arranged.
     pub timer: Option<Instant>,
-    /// What was decided about it last, one word.
-    pub word: &'static str,
     /// Its status, as the API server has it.
     pub status: RecordStatus,
 }
@@ -101,6 +97,8 @@ impl Entry {
         for (_, claim) in &mut claims {
             claim.created = seen.created;
         }
+        // Its own name first, then what follows from it.
+        claims.sort_by_key(|(_, claim)| claim.reverse);
         let finalizer = seen.finalizers.iter().any(|own| own == FINALIZER);
         // By the object itself, however wrong the rest of it may be.
         let abandoned = seen.annotations.get(ABANDON).is_some_and(|value| value == "true");
@@ -116,7 +114,6 @@ impl Entry {
             wish: if abandoned { ObjectState::Abandoned } else if faults.is_empty() { lowered.state } else { ObjectState::Protected },
             retain: seen.spec("deletionPolicy").is_some_and(|policy| policy == "Retain"),
             faults,
-            notes: lowered.notes,
             claims,
             separated: Vec::new(),
             revision: 0,
@@ -126,7 +123,6 @@ impl Entry {
             leaving_since: seen.deleting.then_some(now),
             done: false,
             timer: None,
-            word: "",
             status: serde_json::from_value(seen.status).unwrap_or_default(),
         }
     }
@@ -196,11 +192,6 @@ impl Entry {
         } else {
             self.wish
         }
-    }
-
-    /// Whether its claims count.
-    pub fn declares(&self) -> bool {
-        matches!(self.state(), ObjectState::Present | ObjectState::Paused)
     }
 
     /// The zones that have something to do with it: those that its spec means, and those that were told of it.

@@ -24,8 +24,8 @@ pub enum Job {
     AddFinalizer(ObjectId, Held),
     /// Our finalizer comes off.
     RemoveFinalizer(ObjectId, Held),
-    /// A status is written.
-    Status(ObjectId, Held, Value),
+    /// A status is written, where another one of this reason stood.
+    Status(ObjectId, Held, Value, String),
     /// The object of a zone is made.
     CreateZone(Name, String, Value),
     /// Its status is written.
@@ -68,7 +68,7 @@ impl Job {
         let result = match &self {
             Job::AddFinalizer(_, held) => calls.add_finalizer(record, held, FINALIZER).await.map(Some),
             Job::RemoveFinalizer(_, held) => calls.remove_finalizer(record, held, FINALIZER).await.map(Some),
-            Job::Status(_, held, status) => calls.patch_status(record, held, status).await.map(Some),
+            Job::Status(_, held, status, _) => calls.patch_status(record, held, status).await.map(Some),
             Job::CreateZone(_, name, spec) => calls.create(Resource::Zone, name, spec.clone()).await.map(Some),
             Job::ZoneStatus(_, held, status) => calls.patch_status(Resource::Zone, held, status).await.map(Some),
             Job::ClearZone(_, held, fields) => calls.clear_spec(Resource::Zone, held, fields).await.map(Some),

@@ -39,6 +39,18 @@ pub struct Counts {
     pub missing: Vec<String>,
 }
 
+impl Counts {
+    /// An object that came to one thing now comes to another; empty: it was not there, or is not any more.
+    pub fn moved(&mut self, from: &'static str, to: &'static str) {
+        if let Some(number) = self.objects.get_mut(from) {
+            *number = number.saturating_sub(1);
+        }
+        if !to.is_empty() {
+            *self.objects.entry(to).or_default() += 1;
+        }
+    }
+}
+
 /// Shared with the endpoints.
 #[derive(Default)]
 pub struct Board {

@@ -26,8 +26,6 @@ pub struct Trouble {
 /// What one zone tells of all objects.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The zone.
-    pub zone: Name,
     /// The state of the source that its plan is of; 0: it has none yet.
     pub revision: u64,
     /// The serial of the view.
@@ -72,7 +70,6 @@ impl Report {
         let error = status.error.as_ref().map(|error| (error.reason, error.message.clone(), is_stuck(error.reason)));
         let since = error.as_ref().map(|_| before.and_then(|report| report.failing_since).unwrap_or(now));
         let mut report = Report {
-            zone: status.zone.clone(),
             revision: status.revision,
             serial: status.serial,
             stale: since.is_some_and(|since| now.duration_since(since).unwrap_or_default() >= stale_after),

@@ -81,6 +81,8 @@ pub struct Term {
     pub(super) timers: BinaryHeap<Reverse<(Instant, ObjectId)>>,
     /// Objects whose claims are not all read back yet.
     pub(super) undecided: FastSet<ObjectId>,
+    /// What was decided about each object last.
+    pub(super) words: FastMap<ObjectId, &'static str>,
     /// Objects that are being deleted and hold our finalizer.
     pub(super) leaving: FastSet<ObjectId>,
     /// Of those, the ones that lose it without their records being touched: their CRD goes.
@@ -155,6 +157,7 @@ impl Term {
             look: FastSet::default(),
             timers: BinaryHeap::new(),
             undecided: FastSet::default(),
+            words: FastMap::default(),
             leaving: FastSet::default(),
             untouched: FastSet::default(),
             looking: false,
@@ -236,6 +239,7 @@ impl Term {
             past.insert(zone.clone(), seat.status.borrow().past_brake.clone());
         }
         self.setting.board.set_zones(BTreeMap::new());
+        self.setting.board.count(|counts| counts.objects.clear());
         end
     }
 
@@ -353,6 +357,9 @@ impl Term {
                 self.leaving.remove(object);
                 self.untouched.remove(object);
                 self.outbox.forget(object);
+                if let Some(word) = self.words.remove(object) {
+                    self.setting.board.count(|counts| counts.moved(word, ""));
+                }
             }
             Some(entry) => {
                 if entry.is_leaving() {
