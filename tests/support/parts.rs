@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use sha2::{Digest as _, Sha256};
+
 /// A program to start, perhaps through another loader (a newer Debian's, unpacked).
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -55,6 +57,27 @@ fn on_path(name: &str) -> Option<String> {
     places.into_iter().map(|dir| dir.join(name)).find(|path| path.is_file()).map(|path| path.display().to_string())
 }
 
+/// A program that `tests/parts/tools` builds, or one of `KUBEBUILDER_ASSETS` if that folder has all that belongs together.
+fn compiled(family: &str, name: &str) -> Option<Program> {
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).filter(|assets| {
+        ["kube-apiserver", "etcd", "kubectl", name].iter().all(|program| assets.join(program).is_file())
+    });
+    let dir = match assets {
+        Some(assets) => assets,
+        None => {
+            let module = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/tools").join(family);
+            let mut hash = Sha256::new();
+            for file in ["go.mod", "go.sum"] {
+                hash.update(std::fs::read(module.join(file)).ok()?);
+            }
+            let hex: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            cache().join("tools").join(format!("{family}-{hex}"))
+        }
+    };
+    let path = dir.join(name);
+    path.is_file().then(|| Program { argv: vec![path.display().to_string()] })
+}
+
 /// Whether this machine lets us make namespaces, mounts and links in them.
 fn namespaces() -> bool {
     let try_it = "mount --make-rprivate / && mount -t tmpfs t /mnt && ip link add kwa type veth peer name kwb";
@@ -91,6 +114,8 @@ pub fn find(part: &str) -> Option<Program> {
             })
         }
         "bind" => single("named"),
+        "etcd" => compiled("etcd", part),
+        "kube-apiserver" | "kubectl" | "kube-controller-manager" => compiled("kubernetes", part),
         part if part.starts_with("resolved-") => {
             let daemon = cache().join("parts").join(part).join("root/usr/lib/systemd/systemd-resolved");
             (daemon.is_file() && namespaces()).then(|| Program { argv: vec![daemon.display().to_string()] })
