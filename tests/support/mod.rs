@@ -13,6 +13,7 @@ pub mod guarded;
 pub mod knot;
 pub mod kube;
 pub mod machine;
+pub mod operator;
 pub mod parts;
 pub mod proxy;
 pub mod resolved;

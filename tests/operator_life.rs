@@ -1,0 +1,176 @@
+//! The operator on a real API server and a real Knot: objects come, change, compete and go, and their status says what is so.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use support::operator::{World, record};
+use support::wait;
+
+#[test]
+fn an_object_is_answered_and_says_so() {
+    let Some(world) = World::start() else { return };
+    let operator = world.operator();
+    world.cluster.must_apply(&record("routy", "{name: routy.internal, a: [10.0.0.1, 10.0.0.2], reverse: true}"));
+    world.cluster.must(&["wait", "--for=condition=Ready", "staticdnsrecord/routy", "--timeout=60s"]);
+    assert_eq!(world.dig("routy.internal", "A"), ["10.0.0.1", "10.0.0.2"]);
+    assert_eq!(world.dig("1.0.0.10.in-addr.arpa", "PTR"), ["routy.internal."]);
+    let table = world.cluster.must(&["get", "staticdnsrecords"]);
+    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..4], ["routy", "routy.internal", "A", "10.0.0.1"], "{table}");
+    assert!(table.contains("(+1)") && row.contains(&"True") && row.contains(&"Programmed"), "{table}");
+    let described = world.cluster.must(&["describe", "staticdnsrecord", "routy"]);
+    assert!(described.contains("Serial:") && described.contains("1.0.0.10.in-addr.arpa"), "{described}");
+    let explained = world.cluster.must(&["explain", "staticdnsrecord.spec.mx"]);
+    assert!(explained.contains("exchange") && explained.contains("RFC 1035"), "{explained}");
+    // One status for the generation, and nothing more while nothing happens.
+    let version = || world.cluster.must(&["get", "staticdnsrecord", "routy", "-o", "jsonpath={.metadata.resourceVersion}"]);
+    let polls = || operator.sum("knotwork_zone_polls_total", "");
+    let (before, first, calls) = (version(), polls(), operator.sum("knotwork_operator_api_calls_total", ""));
+    wait::until("the workers to poll on", || (polls() > first + 20.0).then_some(()));
+    assert_eq!(operator.sum("knotwork_operator_api_calls_total", ""), calls, "nothing is written while nothing changes");
+    assert_eq!(version(), before, "nothing is written while nothing changes");
+}
+
+#[test]
+fn edits_renames_and_zone_changes_take_the_old_names_out() {
+    let Some(world) = World::start() else { return };
+    let _operator = world.operator();
+    world.apply_ready("web", "{name: web.internal, a: [10.0.0.1], reverse: true}");
+    world.apply_ready("web", "{name: www.internal, a: [10.0.0.7], ttl: 60, reverse: true}");
+    assert!(world.dig("web.internal", "A").is_empty());
+    assert_eq!(world.dig("www.internal", "A"), ["10.0.0.7"]);
+    world.until("the PTRs follow", |world| {
+        world.dig("1.0.0.10.in-addr.arpa", "PTR").is_empty() && world.dig("7.0.0.10.in-addr.arpa", "PTR") == ["www.internal."]
+    });
+    world.apply_ready("web", "{name: www.s3.garage.internal, a: [10.0.0.7]}");
+    world.until("the old zone is rid of it", |world| {
+        world.dig("www.internal", "A").is_empty() && world.dig("_knotwork.www.internal", "TXT").is_empty()
+    });
+    assert_eq!(world.dig("www.s3.garage.internal", "A"), ["10.0.0.7"]);
+    // An edit that makes it invalid keeps what was published; one that mends it goes on from there.
+    world.cluster.must_apply(&record("web", "{name: www.nowhere, a: [10.0.0.9]}"));
+    world.until_ready("web", "False", "ZoneNotFound");
+    assert_eq!(world.dig("www.s3.garage.internal", "A"), ["10.0.0.7"]);
+    world.apply_ready("web", "{name: www.s3.garage.internal, a: [10.0.0.9]}");
+    assert_eq!(world.dig("www.s3.garage.internal", "A"), ["10.0.0.9"]);
+}
+
+#[test]
+fn deletion_takes_the_records_out_and_retain_leaves_them() {
+    let Some(world) = World::start() else { return };
+    let _operator = world.operator();
+    world.apply_ready("one", "{name: one.internal, a: [10.0.0.1]}");
+    world.apply_ready("kept", "{name: kept.internal, a: [10.0.0.2]}");
+    // Edited while nobody looks, and deleted at once: what counts is what it says when it goes.
+    world.cluster.must(&["patch", "staticdnsrecord", "kept", "--type=merge", "-p", r#"{"spec":{"deletionPolicy":"Retain"}}"#]);
+    world.cluster.must(&["delete", "staticdnsrecord", "one", "kept", "--timeout=60s"]);
+    assert!(world.dig("one.internal", "A").is_empty());
+    assert_eq!(world.dig("kept.internal", "A"), ["10.0.0.2"]);
+    assert!(world.dig("_knotwork.kept.internal", "TXT").is_empty(), "only the marker went");
+}
+
+#[test]
+fn the_marker_decides_then_age_and_the_loser_heals() {
+    let Some(world) = World::start() else { return };
+    let _operator = world.operator();
+    world.apply_ready("first", "{name: x.internal, a: [10.0.0.1]}");
+    world.cluster.must_apply(&record("second", "{name: x.internal, a: [10.0.0.2]}"));
+    world.until_ready("second", "False", "NameClaimed");
+    let message = world.condition("second", "Ready", "message");
+    assert!(message.contains("staticdnsrecord/default/first") && message.contains("remove it there"), "{message}");
+    assert_eq!(world.condition("second", "Stalled", "status"), "True");
+    world.cluster.must(&["delete", "staticdnsrecord", "first", "--timeout=60s"]);
+    world.until_ready("second", "True", "Programmed");
+    assert_eq!(world.dig("x.internal", "A"), ["10.0.0.2"]);
+    assert_eq!(world.condition("second", "Stalled", "status"), "", "it is gone with its cause");
+    let events = world.events("second");
+    assert!(events.iter().any(|event| event.starts_with("Warning NameClaimed")), "{events:?}");
+    assert!(events.iter().any(|event| event.starts_with("Normal Programmed")), "{events:?}");
+}
+
+#[test]
+fn names_of_others_are_left_alone_and_their_owner_is_named() {
+    let Some(world) = World::start() else { return };
+    let _operator = world.operator();
+    world.foreign(&[
+        "lease.internal. 300 A 10.9.0.1",
+        "lease.internal. 300 DHCID AAIBY2/AuCccgoJbsaxcQc9TUapptP69lOjxfNuVAA2kjEA=",
+        "web.internal. 300 A 10.9.0.2",
+        "k8s.a-web.internal. 300 TXT \"heritage=external-dns,external-dns/owner=default,external-dns/resource=ingress/web/web\"",
+        "plain.internal. 300 A 10.9.0.3",
+    ]);
+    for (name, reason, words) in [
+        ("lease", "OwnedByOther", "dhcp"),
+        ("web", "OwnedByOther", "ingress/web/web"),
+        ("plain", "NotIdentical", "Takeover"),
+    ] {
+        world.cluster.must_apply(&record(name, &format!("{{name: {name}.internal, a: [10.0.0.1]}}")));
+        world.until_ready(name, "False", reason);
+        let message = world.condition(name, "Ready", "message").to_lowercase();
+        assert!(message.contains(&words.to_lowercase()), "{name}: {message}");
+    }
+    for (name, address) in [("lease", "10.9.0.1"), ("web", "10.9.0.2"), ("plain", "10.9.0.3")] {
+        assert_eq!(world.dig(&format!("{name}.internal"), "A"), [address]);
+    }
+    // The same values are adopted, and then ours.
+    world.apply_ready("plain", "{name: plain.internal, a: [10.9.0.3], ttl: 300}");
+    assert!(!world.dig("_knotwork.plain.internal", "TXT").is_empty());
+}
+
+#[test]
+fn pause_and_abandon_are_obeyed_without_any_other_edit() {
+    let Some(world) = World::start() else { return };
+    let _operator = world.operator();
+    world.apply_ready("p", "{name: p.internal, a: [10.0.0.1]}");
+    world.apply_ready("q", "{name: q.internal, a: [10.0.0.2]}");
+    world.cluster.must(&["annotate", "staticdnsrecord", "p", "dns.knotwork.dev/pause=true"]);
+    world.until_ready("p", "True", "Paused");
+    world.cluster.must(&["patch", "staticdnsrecord", "p", "--type=merge", "-p", r#"{"spec":{"a":["10.0.0.9"]}}"#]);
+    world.until_ready("p", "False", "Paused");
+    assert_eq!(world.dig("p.internal", "A"), ["10.0.0.1"]);
+    world.cluster.must(&["annotate", "staticdnsrecord", "p", "dns.knotwork.dev/pause-"]);
+    world.until_ready("p", "True", "Programmed");
+    assert_eq!(world.dig("p.internal", "A"), ["10.0.0.9"]);
+
+    world.cluster.must(&["annotate", "staticdnsrecord", "q", "dns.knotwork.dev/abandon=true"]);
+    world.until_ready("q", "False", "Abandoned");
+    world.until("the marker goes", |world| world.dig("_knotwork.q.internal", "TXT").is_empty());
+    assert_eq!(world.dig("q.internal", "A"), ["10.0.0.2"]);
+    world.cluster.must(&["delete", "staticdnsrecord", "q", "--timeout=60s"]);
+    assert_eq!(world.dig("q.internal", "A"), ["10.0.0.2"]);
+}
+
+#[test]
+fn drift_is_repaired() {
+    let Some(world) = World::start() else { return };
+    let _operator = world.operator();
+    world.apply_ready("d", "{name: d.internal, a: [10.0.0.1]}");
+    world.remove("d.internal. A 10.0.0.1");
+    world.until("the record is back", |world| world.dig("d.internal", "A") == ["10.0.0.1"]);
+}
+
+/// Objects created and deleted a thousand at once; what is left is nothing, and the brake holds nothing that was created and
+/// deleted by the same hand... within its limits.
+#[test]
+fn a_thousand_objects_come_and_go() {
+    let Some(world) = World::start() else { return };
+    let _operator = world.operator();
+    let many: String = (0..1000).map(|n| record(&format!("n{n}"), &format!("{{name: n{n}.internal, a: [10.1.{}.{}]}}", n / 250, n % 250 + 1))).collect();
+    world.cluster.must_apply(&many);
+    world.cluster.must(&["wait", "--for=condition=Ready", "staticdnsrecord", "--all", "--timeout=300s"]);
+    assert_eq!(world.dig("n999.internal", "A"), ["10.1.3.250"]);
+    world.cluster.must(&["delete", "staticdnsrecord", "--all", "--wait=false"]);
+    // More than 30 % at once: a person is asked, once.
+    let hash = world.until_some("the brake to hold", |world| {
+        let hash = world.zone("internal", "{.status.held.hash}");
+        let deletes = world.zone("internal", "{.status.held.deletes}");
+        (deletes == "1000").then_some(hash)
+    });
+    assert_eq!(world.dig("n999.internal", "A"), ["10.1.3.250"]);
+    assert_eq!(world.condition("n5", "Ready", "reason"), "BrakeHeld");
+    world.cluster.must(&["patch", "dnszone", "internal", "--type=merge", "-p", &format!(r#"{{"spec":{{"release":"{hash}"}}}}"#)]);
+    world.until("all are gone", |world| world.cluster.must(&["get", "staticdnsrecord", "-o", "name"]).is_empty());
+    assert!(world.dig("n999.internal", "A").is_empty());
+    assert_eq!(world.zone("internal", "{.spec.release}"), "", "a release is used once");
+}
