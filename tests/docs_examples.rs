@@ -71,6 +71,12 @@ fn check(block: &str) -> Result<(), String> {
             false => Err(format!("{:?} {:?}", loaded.broken, loaded.refusals)),
         };
     }
+    if block.contains("kind: DNSZone") {
+        let object: serde_json::Value = serde_saphyr::from_str(block).map_err(|error| error.to_string())?;
+        let schema = &knotwork::spec::zone_crd::crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let wrong = knotwork::spec::schema::mismatches(schema, &object);
+        return if wrong.is_empty() { Ok(()) } else { Err(format!("{wrong:?}")) };
+    }
     let loaded = load(&[Input::Path(file)], &config, false);
     let refusals = loaded.refusals.iter().map(|refusal| &refusal.diagnostic);
     let wrong: Vec<String> = loaded.broken.iter().chain(refusals).map(ToString::to_string).collect();
@@ -190,6 +196,65 @@ fn no_field_of_a_policy_and_no_rule_goes_without_words() {
     }
     let rows = text.lines().filter(|line| line.contains("| error |") || line.contains("| warning |")).count();
     assert_eq!(rows, knotwork::split::lint_rules::RULES.len(), "docs/hosts.md tells of rules that are none");
+}
+
+/// The same for zones, what is reported of them included.
+#[test]
+fn no_field_of_a_zone_goes_without_words() {
+    let text = std::fs::read_to_string(root().join("docs/records.md")).unwrap();
+    let (_, section) = text.split_once("## Zones in Kubernetes").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let crd = knotwork::spec::zone_crd::crd();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let mut keys = Vec::new();
+    fields(&schema["spec"], &mut keys);
+    fields(&schema["status"]["properties"]["held"], &mut keys);
+    keys.extend(schema["status"]["properties"].as_object().unwrap().keys().cloned());
+    // Every kind has it; the words are Kubernetes' own.
+    keys.retain(|key| key != "observedGeneration");
+    let missing: Vec<&String> = keys.iter().filter(|key| !section.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty() && keys.len() > 20, "docs/records.md does not name {missing:?}");
+}
+
+/// The rights that ship: as small as they are meant to be, and for kinds that there are.
+#[test]
+fn the_rights_that_ship_are_few_and_for_kinds_that_there_are() {
+    let dir = root().join("config/rbac");
+    let text = std::fs::read_to_string(dir.join("kustomization.yaml")).unwrap();
+    let kustomization: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let mut listed: Vec<&str> =
+        kustomization["resources"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
+    listed.sort_unstable();
+    let mut files = Vec::new();
+    let mut rules = Vec::new();
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == "kustomization.yaml" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for document in text.split("\n---\n") {
+            let object: serde_json::Value = serde_saphyr::from_str(document).unwrap();
+            rules.extend(object["rules"].as_array().cloned().unwrap_or_default());
+        }
+        files.push(name);
+    }
+    files.sort();
+    assert_eq!(files, listed);
+    assert!(rules.len() > 7, "{rules:?}");
+    let crds = knotwork::spec::crds();
+    for rule in &rules {
+        let said = rule.to_string();
+        assert!(!said.contains("secrets") && !said.contains('*') && !said.contains("delete"), "{said}");
+        if rule["apiGroups"][0] == "dns.knotwork.dev" {
+            let resource = rule["resources"][0].as_str().unwrap();
+            let plural = resource.strip_suffix("/status").unwrap_or(resource);
+            assert!(crds.contains(&format!("plural: {plural}\n")), "{said}");
+            let crd = format!("{plural}.dns.knotwork.dev");
+            assert!(rules.iter().any(|rule| rule["resourceNames"].to_string().contains(&crd)), "no right to see {crd}");
+        }
+    }
 }
 
 #[test]

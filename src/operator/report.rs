@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::index::Index;
+use super::zones::object_name;
 use crate::model::{FastMap, FastSet, Name, ObjectId, RrType};
 use crate::plan::{Change, Plan};
 use crate::zone::{Outcome, ZoneStatus};
@@ -40,8 +41,6 @@ pub struct Report {
     pub troubles: FastMap<ObjectId, Vec<Trouble>>,
     /// Leaving objects that markers still name.
     pub lingering: Arc<FastSet<ObjectId>>,
-    /// The hash of what the brake holds.
-    pub held: Option<String>,
 }
 
 /// Words for which only a person can help.
@@ -77,10 +76,8 @@ impl Report {
             error,
             troubles: FastMap::default(),
             lingering: Arc::clone(&status.lingering),
-            held: None,
         };
         if let Some(plan) = &status.plan {
-            report.held = plan.held.as_ref().map(|held| held.hash.clone());
             report.read_plan(plan, status, index);
         }
         report
@@ -125,11 +122,11 @@ impl Report {
     fn read_change(&mut self, change: &Change, plan: &Plan, index: &Index) {
         let action = change.action.word();
         if change.held {
-            let hash = self.held.clone().unwrap_or_default();
-            let zone = plan.zone.to_relaxed();
+            // Without the hash, which changes with every operation that joins: each would be another status for all.
             let message = format!(
-                "the brake holds this {action}: more would go at once than the zone's limit allows; if it is meant, release it with \
-                 kubectl patch dnszone {zone} --type merge -p '{{\"spec\":{{\"release\":\"{hash}\"}}}}'"
+                "the brake holds this {action}: more would go at once than the zone's limit allows; if it is meant, see kubectl get dnszone {} \
+                 for the hash of all that is held, and set its spec.release to it",
+                object_name(&plan.zone)
             );
             self.of_change(index, change, "BrakeHeld", &message, true);
         } else if plan.observe {

@@ -16,11 +16,11 @@ use super::{json as strict, quick, yaml_words};
 use crate::model::{ObjectId, ObjectState};
 use crate::spec::schema::{Mismatch, mismatches, nearest, what};
 use crate::spec::{
-    GROUP, KIND, Lowered, POLICY_KIND, Problem, Rights, StaticDnsRecord, Text, VERSION, Zones, crd, lower,
+    GROUP, KIND, Lowered, POLICY_KIND, Problem, Rights, StaticDnsRecord, Text, VERSION, ZONE_KIND, Zones, crd, lower,
 };
 
 /// The kinds of our group; each part of Knotwork reads one and passes over the others.
-const KINDS: &[&str] = &[KIND, POLICY_KIND, "HostDNS", "DNSZone"];
+const KINDS: &[&str] = &[KIND, POLICY_KIND, ZONE_KIND, "HostDNS"];
 
 /// Documents longer than this are held against the schema too: only there can a text be longer than the schema allows
 /// without the code noticing.

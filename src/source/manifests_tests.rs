@@ -233,10 +233,11 @@ fn empty_missing_and_unreadable() {
 fn kinds_of_others_are_noted() {
     let (loaded, _dir) = read(&[(
         "x.yaml",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n---\napiVersion: dns.knotwork.dev/v1alpha1\nkind: SplitDNSPolicy\nmetadata: {name: x}\nspec: {}\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n---\napiVersion: dns.knotwork.dev/v1alpha1\nkind: SplitDNSPolicy\nmetadata: {name: x}\nspec: {}\n---\napiVersion: dns.knotwork.dev/v1alpha1\nkind: DNSZone\nmetadata: {name: x}\n",
     )]);
     assert!(loaded.is_complete());
-    assert_eq!(loaded.notes.len(), 2);
+    assert_eq!(loaded.notes.len(), 3);
+    assert!(loaded.notes[2].contains("x.yaml:10: DNSZone is not a record"), "{:?}", loaded.notes);
 }
 
 #[test]

@@ -44,6 +44,11 @@ pub(super) const HOSTS: usize = 1024;
 /// Lines of the hosts block.
 pub(super) const LINES: usize = 256;
 
+/// Examples of conflicts and of orphans in a zone's status.
+pub(super) const SAMPLE: usize = 8;
+/// A text in a zone's status that others may have written into the zone: a status has to stay small.
+pub(super) const STATUS_TEXT: usize = 1024;
+
 /// Whether a text keeps to its limit.
 pub(super) fn fits(text: &str, most: usize, path: &str) -> Result<(), Problem> {
     // Characters are never more than octets.

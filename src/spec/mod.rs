@@ -19,6 +19,7 @@ pub mod schema;
 mod status;
 mod values;
 mod zone;
+pub mod zone_crd;
 mod zones;
 
 pub use lower::{Lowered, lower};
@@ -40,7 +41,7 @@ pub use zones::{ZoneEntry, Zones};
 
 /// The CRDs of all kinds as one YAML stream, as `knotwork crds` prints it.
 pub fn crds() -> String {
-    format!("{}---\n{}", crd::yaml(), policy_crd::yaml())
+    format!("{}---\n{}---\n{}", crd::yaml(), policy_crd::yaml(), zone_crd::yaml())
 }
 
 /// TEMPORARY
