@@ -227,6 +227,12 @@ fn check_types(owner: &Name, zone: &Name, share: bool, declared: &[Declared], pr
             let text = format!("{} cannot stand at the apex of a zone, beside its SOA and NS", set.rtype);
             problems.push(Problem::invalid(set.path.clone(), text));
         }
+        if let Some((first, rest)) = set.values.split_first()
+            && rest.iter().any(|value| !rdata::same(set.rtype, first, value))
+        {
+            let text = format!("{} has one value, and {} are given", set.rtype, set.values.len());
+            problems.push(Problem::invalid(set.path.clone(), text));
+        }
         let itself = rdata::target(owner);
         if set.values.iter().any(|value| value.eq_ignore_ascii_case(&itself)) {
             let text = format!(
