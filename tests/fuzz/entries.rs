@@ -99,7 +99,8 @@ pub fn manifest(data: &[u8]) -> bool {
     let accepted = !objects.is_empty();
     for lowered in objects {
         assert!(lowered.problems.is_empty() || lowered.claims.is_empty());
-        assert!(!lowered.claims.is_empty() || lowered.state == ObjectState::Protected);
+        let silent = matches!(lowered.state, ObjectState::Protected | ObjectState::Abandoned);
+        assert!(!lowered.claims.is_empty() || silent);
         for (zone, claim) in lowered.claims {
             assert!(claim.name.is_at_or_below(&zone) && zones.get(&zone).is_some(), "{} in {zone}", claim.name);
             assert!(!claim.set.is_empty() && claim.set.ttl <= i32::MAX as u32);
