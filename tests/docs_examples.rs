@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use knotwork::source::{Config, Input, load, load_policies};
+use knotwork::spec::{Rights, lower_endpoint};
 
 const CONFIG: &str = "owner: home
 instance: docs
@@ -77,6 +78,14 @@ fn check(block: &str) -> Result<(), String> {
         let wrong = knotwork::spec::schema::mismatches(schema, &object);
         return if wrong.is_empty() { Ok(()) } else { Err(format!("{wrong:?}")) };
     }
+    if block.contains("kind: DNSEndpoint") {
+        let object = serde_saphyr::from_str(block).map_err(|error| error.to_string())?;
+        let lowered = lower_endpoint(&object, &config.zone_table(), &Rights::Ordinary);
+        return match lowered.problems.is_empty() && !lowered.claims.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{lowered:?}")),
+        };
+    }
     let loaded = load(&[Input::Path(file)], &config, false);
     let refusals = loaded.refusals.iter().map(|refusal| &refusal.diagnostic);
     let wrong: Vec<String> = loaded.broken.iter().chain(refusals).map(ToString::to_string).collect();
@@ -109,6 +118,7 @@ fn the_test_refuses_what_is_wrong() {
     assert!(
         check("apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {name: x}\nspec: {}\n").is_err()
     );
+    assert!(check("kind: DNSEndpoint\nmetadata: {name: x}\nspec: {}\n").is_err());
 }
 
 #[test]

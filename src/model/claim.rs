@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{FastMap, FastSet, Name, RrSet, RrType};
 
-/// The identity of a declaring object as markers write it: `staticdnsrecord/<namespace>/<name>`.
+/// The identity of a declaring object as markers write it: `<kind>/<namespace>/<name>`, the kind in lower case.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId(Arc<str>);
 
@@ -19,7 +19,7 @@ impl ObjectId {
     pub fn static_record(namespace: &str, name: &str) -> ObjectId {
         ObjectId(format!("staticdnsrecord/{namespace}/{name}").into())
     }
-    /// Of ExternalDNS's `DNSEndpoint`.
+    /// Of a `DNSEndpoint` of ExternalDNS.
     pub fn endpoint(namespace: &str, name: &str) -> ObjectId {
         ObjectId(format!("dnsendpoint/{namespace}/{name}").into())
     }

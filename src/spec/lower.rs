@@ -1,15 +1,17 @@
 //! From a valid object to claims.
 
 use super::annotations::{ABANDON, PAUSE, bad_annotations, is_set};
+use super::form::Form;
 use super::problem::Problem;
-use super::record::{Adopt, Deletion, StaticDnsRecord};
+use super::record::{Adopt, Deletion, Metadata, StaticDnsRecord};
 use super::rights::{Rights, Wish};
+use super::scalar::Int;
 use super::values::{Collector, Declared};
-use super::zones::Zones;
+use super::zones::{ZoneEntry, Zones};
 use crate::model::{AdoptPolicy, Claim, DeletionPolicy, Name, ObjectId, ObjectState, RrSet, RrType, rdata};
 
 /// TTLs are 31-bit numbers (RFC 2181 §8).
-const MAX_TTL: i64 = 2_147_483_647;
+const MAX_TTL: u32 = 2_147_483_647;
 
 /// What one object comes to.
 #[derive(Debug, Clone)]
@@ -26,142 +28,187 @@ pub struct Lowered {
     pub notes: Vec<String>,
 }
 
+/// What is declared at one owner name, whatever kind of object says it.
+pub(super) struct Declaration<'a> {
+    /// The namespace of the object.
+    pub namespace: &'a str,
+    pub owner: Name,
+    /// The field that the owner name was read from.
+    pub path: &'a str,
+    /// The zone that holds the name.
+    pub zone: &'a ZoneEntry,
+    /// Whether the object names that zone itself.
+    pub zone_given: bool,
+    pub sets: Vec<Declared>,
+    pub adopt: Adopt,
+    pub deletion: Deletion,
+    pub share: bool,
+    pub reverse: bool,
+}
+
 /// Checks one object by all rules that it alone can break, and turns it into claims.
 pub fn lower(record: &StaticDnsRecord, zones: &Zones, rights: &Rights) -> Lowered {
     let namespace = record.metadata.namespace.as_deref().unwrap_or("default");
     let object = ObjectId::static_record(namespace, &record.metadata.name);
-    let mut lowered =
-        Lowered { object, state: state_of(record), claims: Vec::new(), problems: Vec::new(), notes: Vec::new() };
-    check_metadata(record, namespace, &mut lowered.problems);
+    let mut lowered = Lowered::begin(object, &record.metadata, namespace);
     let spec = &record.spec;
     let owner = zones.owner(&spec.name, spec.zone.as_deref());
     let zone_given = spec.zone.as_deref().and_then(|zone| Name::parse(zone).ok());
-    let mut collector = Collector::new(zones, zone_given.clone());
+    let mut collector = Collector::new(zones, zone_given, Form::Record);
     collector.collect(spec);
-    let Collector { declared, mut problems, .. } = collector;
+    let Collector { declared: mut sets, mut problems, .. } = collector;
     lowered.problems.append(&mut problems);
-    if declared.is_empty() && lowered.problems.is_empty() {
+    if sets.is_empty() && lowered.problems.is_empty() {
         lowered
             .problems
             .push(Problem::invalid("spec", "no records are declared: give at least one of a, aaaa, cname, txt …"));
     }
-    let ttl = match spec.ttl {
-        Some(ttl) if !(0..=MAX_TTL).contains(&ttl.0) => {
-            lowered
-                .problems
-                .push(Problem::invalid("spec.ttl", format!("{} is no TTL; expected 0 to {MAX_TTL} seconds", ttl.0)));
-            None
-        }
-        ttl => ttl.map(|ttl| ttl.0 as u32),
-    };
+    match spec.ttl.map(|ttl| read_ttl(ttl, "spec.ttl")).transpose() {
+        Ok(ttl) => sets.iter_mut().for_each(|set| set.ttl = ttl),
+        Err(problem) => lowered.problems.push(problem),
+    }
     let (owner, zone) = match owner {
         Ok((owner, zone)) => (owner, zone),
         Err(problem) => {
             lowered.problems.insert(0, problem);
-            return protected(lowered);
+            return lowered.end();
         }
     };
-    if let Some(label) = owner.fake_a_label() {
-        let label = String::from_utf8_lossy(label);
-        lowered.notes.push(format!(
-            "{}: {label} begins as an international label does and is none (RFC 5891): is it a typing error?",
-            owner.to_relaxed()
-        ));
-    }
-    check_owner(&owner, zones, &declared, &mut lowered.problems);
-    check_types(&owner, &zone.name, spec.share.is_some_and(|flag| flag.0), &declared, &mut lowered.problems);
-    if spec.share.is_some_and(|flag| flag.0) && spec.deletion_policy == Some(Deletion::Retain) {
+    let share = spec.share.is_some_and(|flag| flag.0);
+    let reverse = spec.reverse.is_some_and(|flag| flag.0);
+    let declaration = Declaration {
+        namespace,
+        owner,
+        path: "spec.name",
+        zone,
+        zone_given: spec.zone.is_some(),
+        sets,
+        adopt: spec.adopt.unwrap_or_default(),
+        deletion: spec.deletion_policy.unwrap_or_default(),
+        share,
+        reverse,
+    };
+    lowered.declare(declaration, zones, rights);
+    if share && spec.deletion_policy == Some(Deletion::Retain) {
         let text = "a shared set cannot be retained: values that no marker lists any more would look like drift";
         lowered.problems.push(Problem::invalid("spec.deletionPolicy", text));
     }
-
-    let takeover = spec.adopt == Some(Adopt::Takeover);
-    for Declared { rtype, values, path, addresses } in declared {
-        // A DS at the apex of a zone of ours belongs to the zone above.
-        let at_apex_above =
-            (rtype == RrType::DS && owner == zone.name && zone_given.is_none()).then(|| zones.above(&owner));
-        let zone = match at_apex_above {
-            Some(Some(above)) => above,
-            Some(None) => {
-                let text = format!(
-                    "a DS at the apex {} belongs to the zone above it, which is not configured",
-                    owner.to_relaxed()
-                );
-                lowered.problems.push(Problem::of("ZoneNotFound", path, text));
-                continue;
-            }
-            None => zone,
-        };
-        let wish = Wish { namespace, name: &owner, zone: &zone.name, rtype, addresses: &addresses, takeover };
-        if let Err(why) = rights.allow(&wish) {
-            lowered.problems.push(Problem::of("ClaimDenied", path, why));
-            continue;
-        }
-        let ttl = ttl.unwrap_or(zone.default_ttl);
-        let claim = Claim {
-            name: owner.clone(),
-            rtype,
-            set: RrSet::new(rtype, ttl, values),
-            object: lowered.object.clone(),
-            created: None,
-            adopt: match spec.adopt.unwrap_or_default() {
-                Adopt::Never => AdoptPolicy::Never,
-                Adopt::IfIdentical => AdoptPolicy::IfIdentical,
-                Adopt::Takeover => AdoptPolicy::Takeover,
-            },
-            deletion: match spec.deletion_policy.unwrap_or_default() {
-                Deletion::Delete => DeletionPolicy::Delete,
-                Deletion::Retain => DeletionPolicy::Retain,
-            },
-            share: spec.share.is_some_and(|flag| flag.0),
-            reverse: false,
-        };
-        if spec.reverse.is_some_and(|flag| flag.0) {
-            reverse_claims(&claim, &addresses, spec.ttl.is_some(), zones, (rights, namespace), &mut lowered);
-        }
-        lowered.claims.push((zone.name.clone(), claim));
-    }
-    if spec.reverse.is_some_and(|flag| flag.0) && !lowered.claims.iter().any(|(_, claim)| is_address(claim.rtype)) {
+    if reverse && !lowered.claims.iter().any(|(_, claim)| is_address(claim.rtype)) {
         lowered.notes.push("reverse: true does nothing without addresses (a, aaaa)".to_owned());
     }
-    if !lowered.problems.is_empty() {
-        return protected(lowered);
+    lowered.end()
+}
+
+/// A TTL in its range.
+pub(super) fn read_ttl(ttl: Int, path: &str) -> Result<u32, Problem> {
+    u32::try_from(ttl.0)
+        .ok()
+        .filter(|ttl| *ttl <= MAX_TTL)
+        .ok_or_else(|| Problem::invalid(path, format!("{} is no TTL; expected 0 to {MAX_TTL} seconds", ttl.0)))
+}
+
+impl Lowered {
+    /// The object with nothing declared yet, its metadata checked.
+    pub(super) fn begin(object: ObjectId, metadata: &Metadata, namespace: &str) -> Lowered {
+        let mut problems = Vec::new();
+        check_metadata(metadata, namespace, &mut problems);
+        Lowered { object, state: state_of(metadata), claims: Vec::new(), problems, notes: Vec::new() }
     }
-    if lowered.state == ObjectState::Abandoned {
-        // It lets go of what it has, and asks for nothing: an annotation alone is noticed by what is declared no more.
-        lowered.claims.clear();
+
+    /// The object when all of it has been read. One with problems declares nothing, and what its markers name stays as it is.
+    pub(super) fn end(mut self) -> Lowered {
+        if !self.problems.is_empty() {
+            self.claims.clear();
+            self.state = ObjectState::Protected;
+        }
+        if self.state == ObjectState::Abandoned {
+            // It lets go of what it has, and asks for nothing: an annotation alone is noticed by what is declared no more.
+            self.claims.clear();
+        }
+        self
     }
-    lowered
+
+    /// Checks what is declared at one name, and adds its claims.
+    pub(super) fn declare(&mut self, declaration: Declaration<'_>, zones: &Zones, rights: &Rights) {
+        let Declaration { namespace, owner, path, zone, zone_given, sets, adopt, deletion, share, reverse } =
+            declaration;
+        if let Some(label) = owner.fake_a_label() {
+            let label = String::from_utf8_lossy(label);
+            self.notes.push(format!(
+                "{}: {label} begins as an international label does and is none (RFC 5891): is it a typing error?",
+                owner.to_relaxed()
+            ));
+        }
+        check_owner(&owner, path, zones, &sets, &mut self.problems);
+        check_types(&owner, &zone.name, share, &sets, &mut self.problems);
+        let takeover = adopt == Adopt::Takeover;
+        for Declared { rtype, ttl, values, path, addresses } in sets {
+            // A DS at the apex of a zone of ours belongs to the zone above.
+            let at_apex_above = (rtype == RrType::DS && owner == zone.name && !zone_given).then(|| zones.above(&owner));
+            let zone = match at_apex_above {
+                Some(Some(above)) => above,
+                Some(None) => {
+                    let text = format!(
+                        "a DS at the apex {} belongs to the zone above it, which is not configured",
+                        owner.to_relaxed()
+                    );
+                    self.problems.push(Problem::of("ZoneNotFound", path, text));
+                    continue;
+                }
+                None => zone,
+            };
+            let wish = Wish { namespace, name: &owner, zone: &zone.name, rtype, addresses: &addresses, takeover };
+            if let Err(why) = rights.allow(&wish) {
+                self.problems.push(Problem::of("ClaimDenied", path, why));
+                continue;
+            }
+            let claim = Claim {
+                name: owner.clone(),
+                rtype,
+                set: RrSet::new(rtype, ttl.unwrap_or(zone.default_ttl), values),
+                object: self.object.clone(),
+                created: None,
+                adopt: match adopt {
+                    Adopt::Never => AdoptPolicy::Never,
+                    Adopt::IfIdentical => AdoptPolicy::IfIdentical,
+                    Adopt::Takeover => AdoptPolicy::Takeover,
+                },
+                deletion: match deletion {
+                    Deletion::Delete => DeletionPolicy::Delete,
+                    Deletion::Retain => DeletionPolicy::Retain,
+                },
+                share,
+                reverse: false,
+            };
+            if reverse {
+                reverse_claims(&claim, &addresses, ttl.is_some(), zones, (rights, namespace), self);
+            }
+            self.claims.push((zone.name.clone(), claim));
+        }
+    }
 }
 
 fn is_address(rtype: RrType) -> bool {
     matches!(rtype, RrType::A | RrType::AAAA)
 }
 
-/// An object with problems declares nothing, and what its markers name stays as it is.
-fn protected(mut lowered: Lowered) -> Lowered {
-    lowered.claims.clear();
-    lowered.state = ObjectState::Protected;
-    lowered
-}
-
-fn state_of(record: &StaticDnsRecord) -> ObjectState {
-    if is_set(&record.metadata, ABANDON) {
+fn state_of(metadata: &Metadata) -> ObjectState {
+    if is_set(metadata, ABANDON) {
         ObjectState::Abandoned
-    } else if is_set(&record.metadata, PAUSE) {
+    } else if is_set(metadata, PAUSE) {
         ObjectState::Paused
     } else {
         ObjectState::Present
     }
 }
 
-fn check_metadata(record: &StaticDnsRecord, namespace: &str, problems: &mut Vec<Problem>) {
+fn check_metadata(metadata: &Metadata, namespace: &str, problems: &mut Vec<Problem>) {
     for (path, text, most, dots) in
-        [("metadata.name", &*record.metadata.name, 253, true), ("metadata.namespace", namespace, 63, false)]
+        [("metadata.name", &*metadata.name, 253, true), ("metadata.namespace", namespace, 63, false)]
     {
         problems.extend(bad_object_name(text, most, dots).map(|words| Problem::invalid(path, words)));
     }
-    problems.extend(bad_annotations(&record.metadata, &[PAUSE, ABANDON]));
+    problems.extend(bad_annotations(metadata, &[PAUSE, ABANDON]));
 }
 
 /// What is wrong with the name of an object, if anything (RFC 1123 subdomain, or a label).
@@ -184,13 +231,11 @@ pub(super) fn bad_object_name(text: &str, most: usize, dots: bool) -> Option<Str
 }
 
 /// Rules of the owner name: room for the marker, and no name of the marker's own.
-fn check_owner(owner: &Name, zones: &Zones, declared: &[Declared], problems: &mut Vec<Problem>) {
+fn check_owner(owner: &Name, path: &str, zones: &Zones, declared: &[Declared], problems: &mut Vec<Problem>) {
     let label = zones.label();
     if owner.labels().any(|part| part == label.as_bytes()) {
-        problems.push(Problem::invalid(
-            "spec.name",
-            format!("names with the label \"{label}\" are kept for ownership markers"),
-        ));
+        problems
+            .push(Problem::invalid(path, format!("names with the label \"{label}\" are kept for ownership markers")));
     }
     let limit = 255 - label.len() - 1;
     let size = owner.wire().len();
@@ -198,15 +243,15 @@ fn check_owner(owner: &Name, zones: &Zones, declared: &[Declared], problems: &mu
         let text = format!(
             "the name is {size} octets long in wire form; with its marker \"{label}\" in front the limit is {limit}"
         );
-        problems.push(Problem::invalid("spec.name", text));
+        problems.push(Problem::invalid(path, text));
     }
     if owner.labels().any(|part| part.len() > 1 && part.contains(&b'*')) {
         let text =
             "an asterisk inside a label is no wildcard (RFC 4592); a wildcard is \"*\" alone, as in *.apps.internal";
-        problems.push(Problem::invalid("spec.name", text));
+        problems.push(Problem::invalid(path, text));
     }
     if owner.labels().skip(1).any(|part| part == b"*") {
-        problems.push(Problem::invalid("spec.name", "an asterisk stands only as the leftmost label (RFC 4592)"));
+        problems.push(Problem::invalid(path, "an asterisk stands only as the leftmost label (RFC 4592)"));
     }
 }
 
@@ -225,6 +270,12 @@ fn check_types(owner: &Name, zone: &Name, share: bool, declared: &[Declared], pr
         }
         if owner == zone {
             let text = format!("{} cannot stand at the apex of a zone, beside its SOA and NS", set.rtype);
+            problems.push(Problem::invalid(set.path.clone(), text));
+        }
+        if let Some((first, rest)) = set.values.split_first()
+            && rest.iter().any(|value| !rdata::same(set.rtype, first, value))
+        {
+            let text = format!("{} has one value, and {} are given", set.rtype, set.values.len());
             problems.push(Problem::invalid(set.path.clone(), text));
         }
         let itself = rdata::target(owner);

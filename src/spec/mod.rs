@@ -6,6 +6,8 @@
 mod annotations;
 pub mod crd;
 mod crd_yaml;
+mod endpoint;
+mod form;
 mod limits;
 mod lower;
 mod policy;
@@ -22,6 +24,7 @@ mod zone;
 pub mod zone_crd;
 mod zones;
 
+pub use endpoint::lower_endpoint;
 pub use lower::{Lowered, lower};
 pub use policy::*;
 pub use policy_check::{Checked, check_policy};
@@ -43,6 +46,3 @@ pub use zones::{ZoneEntry, Zones};
 pub fn crds() -> String {
     format!("{}---\n{}---\n{}", crd::yaml(), policy_crd::yaml(), zone_crd::yaml())
 }
-
-/// TEMPORARY
-pub fn lower_endpoint(_: &serde_json::Value, _: &Zones, _: &Rights) -> Lowered { Lowered { object: crate::model::ObjectId::new(""), state: crate::model::ObjectState::Protected, claims: vec![], problems: vec![], notes: vec![] } }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::form::Form;
 use super::limits::{self, few, fits};
 use super::problem::Problem;
 use super::record::RecordSpec;
@@ -14,6 +15,8 @@ use crate::ownership::{external_dns, nix, txt::is_anybodys_marker};
 /// The values of one type, with the field they come from.
 pub(super) struct Declared {
     pub rtype: RrType,
+    /// Seconds; what is not given is the zone's affair.
+    pub ttl: Option<u32>,
     pub values: Vec<Rdata>,
     pub path: String,
     pub addresses: Vec<IpAddr>,
@@ -23,6 +26,7 @@ pub(super) struct Declared {
 pub(super) struct Collector<'a> {
     zones: &'a Zones,
     zone: Option<Name>,
+    form: Form,
     pub declared: Vec<Declared>,
     pub problems: Vec<Problem>,
 }
@@ -40,21 +44,19 @@ fn denied(rtype: RrType) -> Option<&'static str> {
 }
 
 impl<'a> Collector<'a> {
-    pub(super) fn new(zones: &'a Zones, zone: Option<Name>) -> Collector<'a> {
-        Collector { zones, zone, declared: Vec::new(), problems: Vec::new() }
+    pub(super) fn new(zones: &'a Zones, zone: Option<Name>, form: Form) -> Collector<'a> {
+        Collector { zones, zone, form, declared: Vec::new(), problems: Vec::new() }
     }
 
     /// Reads every field of the spec.
     pub(super) fn collect(&mut self, spec: &RecordSpec) {
-        self.addresses(spec);
-        self.list(RrType::NS, "ns", &spec.ns, |c, text, path| c.name(text, path).map(|name| rdata::target(&name)));
-        self.list(RrType::PTR, "ptr", &spec.ptr, |c, text, path| c.name(text, path).map(|name| rdata::target(&name)));
+        self.list(RrType::A, "a", &spec.a, Self::ipv4);
+        self.list(RrType::AAAA, "aaaa", &spec.aaaa, Self::ipv6);
+        self.list(RrType::NS, "ns", &spec.ns, Self::target);
+        self.list(RrType::PTR, "ptr", &spec.ptr, Self::target);
         self.single(RrType::CNAME, "cname", spec.cname.as_ref());
         self.single(RrType::DNAME, "dname", spec.dname.as_ref());
-        self.list(RrType::TXT, "txt", &spec.txt, |_, text, path| {
-            fits(text, limits::TEXT, path)?;
-            build(path, rdata::txt_from_value(text)).and_then(|value| not_a_mark(RrType::TXT, value, path))
-        });
+        self.list(RrType::TXT, "txt", &spec.txt, Self::text);
         self.objects(RrType::MX, "mx", &spec.mx, |c, mx, path| {
             let exchange = c.name(&mx.exchange, &format!("{path}.exchange"))?;
             Ok(rdata::mx(c.number(mx.preference, &format!("{path}.preference"))?, &exchange))
@@ -116,32 +118,87 @@ impl<'a> Collector<'a> {
         });
         self.list(RrType::LOC, "loc", &spec.loc, |_, text, path| {
             fits(text, limits::STRING, path)?;
-            // The whole place is the field; which part of it is wrong is in the words.
-            rdata::loc(text).map_err(|error| Problem::invalid(path, error.to_string()))
+            whole(path, rdata::loc(text))
         });
         self.others(spec);
     }
 
-    fn addresses(&mut self, spec: &RecordSpec) {
-        self.list(RrType::A, "a", &spec.a, |_, text, path| match text.parse::<Ipv4Addr>() {
-            Ok(address) => Ok(rdata::a(address)),
-            Err(_) => Err(not_an_address(text, "IPv4", "10.0.0.1", "aaaa", text.parse::<Ipv6Addr>().is_ok(), path)),
-        });
-        self.list(RrType::AAAA, "aaaa", &spec.aaaa, |_, text, path| match text.parse::<Ipv6Addr>() {
+    /// Reads the targets of an endpoint, each of them one text, under `field` of the spec. An unknown type is the caller's
+    /// affair.
+    pub(super) fn targets(&mut self, rtype: RrType, field: &str, targets: &[Text]) {
+        match rtype {
+            RrType::A => self.list(rtype, field, targets, Self::ipv4),
+            RrType::AAAA => self.list(rtype, field, targets, Self::ipv6),
+            RrType::CNAME | RrType::NS | RrType::PTR => self.list(rtype, field, targets, Self::target),
+            RrType::TXT => self.list(rtype, field, targets, |c, text, path| match text.starts_with('"') {
+                true => {
+                    fits(text, limits::RDATA, path)?;
+                    whole(path, rdata::txt_from_text(text)).and_then(|value| not_a_mark(rtype, value, path))
+                }
+                false => c.text(text, path),
+            }),
+            RrType::MX => self.list(rtype, field, targets, |c, text, path| {
+                let [preference, exchange] = parts(text, path, "10 mail.example.org")?;
+                Ok(rdata::mx(number(preference, "preference", path)?, &c.name(exchange, path)?))
+            }),
+            RrType::SRV => self.list(rtype, field, targets, |c, text, path| {
+                let [priority, weight, port, target] = parts(text, path, "0 50 5060 pbx.example.org.")?;
+                Ok(rdata::srv(
+                    number(priority, "priority", path)?,
+                    number(weight, "weight", path)?,
+                    number(port, "port", path)?,
+                    &c.name(target, path)?,
+                ))
+            }),
+            _ => self.list(rtype, field, targets, |c, text, path| c.zone_file(rtype, text, path)),
+        }
+    }
+
+    fn ipv4(&self, text: &Text, path: &str) -> Result<Rdata, Problem> {
+        text.parse::<Ipv4Addr>().map(rdata::a).map_err(|_| {
+            let hint = text.parse::<Ipv6Addr>().is_ok().then(|| self.form.field_of(RrType::AAAA));
+            not_an_address(text, "IPv4", "10.0.0.1", hint, path)
+        })
+    }
+
+    fn ipv6(&self, text: &Text, path: &str) -> Result<Rdata, Problem> {
+        match text.parse::<Ipv6Addr>() {
             // The API server takes these for IPv4 addresses, and so would a reader.
             Ok(address) if address.to_ipv4_mapped().is_some() => Err(Problem::invalid(
                 path,
                 format!(
-                    "\"{text}\" is an IPv4 address in IPv6 clothes; it belongs in spec.a as {}",
+                    "\"{text}\" is an IPv4 address in IPv6 clothes; it belongs in {} as {}",
+                    self.form.field_of(RrType::A),
                     address.to_canonical()
                 ),
             )),
             Ok(address) => Ok(rdata::aaaa(address)),
-            Err(_) => Err(not_an_address(text, "IPv6", "fd00::1", "a", text.parse::<Ipv4Addr>().is_ok(), path)),
-        });
-        for declared in &mut self.declared {
-            declared.addresses = declared.values.iter().filter_map(|value| address(declared.rtype, value)).collect();
+            Err(_) => {
+                let hint = text.parse::<Ipv4Addr>().is_ok().then(|| self.form.field_of(RrType::A));
+                Err(not_an_address(text, "IPv6", "fd00::1", hint, path))
+            }
         }
+    }
+
+    fn target(&self, text: &Text, path: &str) -> Result<Rdata, Problem> {
+        self.name(text, path).map(|name| rdata::target(&name))
+    }
+
+    fn text(&self, text: &Text, path: &str) -> Result<Rdata, Problem> {
+        fits(text, limits::TEXT, path)?;
+        build(path, rdata::txt_from_value(text)).and_then(|value| not_a_mark(RrType::TXT, value, path))
+    }
+
+    fn zone_file(&self, rtype: RrType, text: &Text, path: &str) -> Result<Rdata, Problem> {
+        fits(text, limits::RDATA, path)?;
+        // In these the name stands last.
+        let named = [RrType::NS, RrType::CNAME, RrType::DNAME, RrType::PTR, RrType::MX, RrType::SRV];
+        let last = text.split_whitespace().last().filter(|_| named.contains(&rtype));
+        if let Some(problem) = last.and_then(|last| address_for_name(last, self.form, path)) {
+            return Err(problem);
+        }
+        let value = whole(path, rdata::other(rtype, text))?;
+        not_a_mark(rtype, value, path)
     }
 
     fn others(&mut self, spec: &RecordSpec) {
@@ -168,21 +225,8 @@ impl<'a> Collector<'a> {
                 self.problems.push(Problem::invalid(format!("{path}.rdata"), format!("{rtype}: no value is given")));
                 continue;
             }
-            self.list(rtype, &format!("other[{i}].rdata"), &other.rdata, |_, text, path| {
-                fits(text, limits::RDATA, path)?;
-                // In these the name stands last.
-                let named = [RrType::NS, RrType::CNAME, RrType::DNAME, RrType::PTR, RrType::MX, RrType::SRV];
-                let last = text.split_whitespace().last().filter(|_| named.contains(&rtype));
-                if let Some(problem) = last.and_then(|last| address_for_name(last, path)) {
-                    return Err(problem);
-                }
-                // A part of the text is no field of its own.
-                let value = rdata::other(rtype, text).map_err(|error| Problem::invalid(path, error.to_string()))?;
-                not_a_mark(rtype, value, path)
-            });
-            if let Some(declared) = self.declared.last_mut().filter(|declared| declared.rtype == rtype) {
-                declared.addresses = declared.values.iter().filter_map(|value| address(rtype, value)).collect();
-            }
+            let field = format!("other[{i}].rdata");
+            self.list(rtype, &field, &other.rdata, |c, text, path| c.zone_file(rtype, text, path));
         }
     }
 
@@ -250,11 +294,12 @@ impl<'a> Collector<'a> {
             self.problems.push(Problem::invalid(path, text));
             return;
         }
-        self.declared.push(Declared { rtype, values, path, addresses: Vec::new() });
+        let addresses = values.iter().filter_map(|value| address(rtype, value)).collect();
+        self.declared.push(Declared { rtype, ttl: None, values, path, addresses });
     }
 
     fn name(&self, text: &str, path: &str) -> Result<Name, Problem> {
-        self.zones.target(text, self.zone.as_ref(), path)
+        self.zones.target(text, self.zone.as_ref(), self.form, path)
     }
 
     fn number<N: TryFrom<i64>>(&self, value: Int, path: &str) -> Result<N, Problem> {
@@ -275,6 +320,29 @@ fn build(path: &str, result: Result<Rdata, RdataError>) -> Result<Rdata, Problem
     })
 }
 
+/// The value of a text that is one field: a part of it has no path of its own, and which one is wrong is in the words.
+fn whole(path: &str, result: Result<Rdata, RdataError>) -> Result<Rdata, Problem> {
+    result.map_err(|error| Problem::invalid(path, error.to_string()))
+}
+
+/// The words of a target that has `N` of them.
+fn parts<'t, const N: usize>(text: &'t str, path: &str, example: &str) -> Result<[&'t str; N], Problem> {
+    fits(text, limits::RDATA, path)?;
+    let words: Vec<&str> = text.split_whitespace().take(N + 1).collect();
+    words
+        .try_into()
+        .map_err(|_| Problem::invalid(path, format!("\"{text}\" does not have {N} parts, as \"{example}\" has")))
+}
+
+/// A number of 16 bits in a target.
+fn number(text: &str, what: &str, path: &str) -> Result<u16, Problem> {
+    // `parse` takes a sign, which no zone file has.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+        Problem::invalid(path, format!("\"{text}\" is no {what}; expected a number from 0 to {}", u16::MAX))
+    })
+}
+
 /// Refuses a text that is a mark of ownership; a declared one would forge it.
 fn not_a_mark(rtype: RrType, value: Rdata, path: &str) -> Result<Rdata, Problem> {
     // As each tool reads it: ExternalDNS takes its pairs in any order.
@@ -288,8 +356,8 @@ fn not_a_mark(rtype: RrType, value: Rdata, path: &str) -> Result<Rdata, Problem>
     ))
 }
 
-fn not_an_address(text: &str, family: &str, example: &str, field: &str, is_other: bool, path: &str) -> Problem {
-    let hint = if is_other { format!("; it belongs in spec.{field}") } else { String::new() };
+fn not_an_address(text: &str, family: &str, example: &str, home: Option<String>, path: &str) -> Problem {
+    let hint = home.map_or_else(String::new, |home| format!("; it belongs in {home}"));
     Problem::invalid(path, format!("\"{text}\" is not an {family} address (such as {example}){hint}"))
 }
 

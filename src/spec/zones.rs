@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::form::Form;
 use super::limits::{self, fits};
 use super::problem::Problem;
 use super::schema::nearest;
-use crate::model::{Name, reverse_name_in};
+use crate::model::{Name, RrType, reverse_name_in};
 
 /// One configured zone.
 #[derive(Debug, Clone)]
@@ -114,8 +115,8 @@ impl Zones {
     }
 
     /// A target name: absolute; a single label is completed only when `zone:` is given.
-    pub(super) fn target(&self, text: &str, zone: Option<&Name>, path: &str) -> Result<Name, Problem> {
-        if let Some(problem) = address_for_name(text, path) {
+    pub(super) fn target(&self, text: &str, zone: Option<&Name>, form: Form, path: &str) -> Result<Name, Problem> {
+        if let Some(problem) = address_for_name(text, form, path) {
             return Err(problem);
         }
         let parsed = read(text, path)?;
@@ -129,7 +130,12 @@ impl Zones {
             None => Err(Problem::invalid(
                 path,
                 format!(
-                    "\"{text}\" is a single label: write the whole name, \"{text}.\" for the top-level name itself, or give spec.zone to complete it"
+                    "\"{text}\" is a single label: write the whole name, {}",
+                    match form {
+                        Form::Record =>
+                            format!("\"{text}.\" for the top-level name itself, or give spec.zone to complete it"),
+                        Form::Endpoint(_) => format!("or \"{text}.\" for the top-level name itself"),
+                    }
                 ),
             )),
         }
@@ -174,21 +180,22 @@ impl Zones {
 }
 
 /// An address where a name belongs: DNS would take it for a name of digits, which nobody can look up.
-pub(super) fn address_for_name(text: &str, path: &str) -> Option<Problem> {
+pub(super) fn address_for_name(text: &str, form: Form, path: &str) -> Option<Problem> {
     let address: IpAddr = text.strip_suffix('.').unwrap_or(text).parse().ok()?;
-    let field = if address.is_ipv4() { "a" } else { "aaaa" };
-    let way = match path {
-        "spec.cname" | "spec.dname" => format!("write {field}: [{address}] instead of {}", &path["spec.".len()..]),
-        path if path.starts_with("spec.ptr") => {
-            "the address is in the owner name, and the name that it points back to stands here".to_owned()
-        }
-        _ => format!("give that host a name with {field}: [{address}], and write the name here"),
+    let home = form.home_of(address);
+    let pointer = "the address is in the owner name, and the name that it points back to stands here";
+    let way = match (form, path) {
+        (Form::Record, "spec.cname" | "spec.dname") => format!("write {home} instead of {}", &path["spec.".len()..]),
+        (Form::Endpoint(RrType::CNAME), _) => format!("write {home} instead of CNAME"),
+        (Form::Endpoint(RrType::PTR), _) => pointer.to_owned(),
+        (Form::Record, path) if path.starts_with("spec.ptr") => pointer.to_owned(),
+        _ => format!("give that host a name with {home}, and write the name here"),
     };
     Some(Problem::invalid(path, format!("\"{text}\" is an address, where the name of a host is wanted; {way}")))
 }
 
 /// A name as it was typed. DNS allows every octet in a name, but a blank in a declared one is a slip of the finger.
-fn read(text: &str, path: &str) -> Result<Name, Problem> {
+pub(super) fn read(text: &str, path: &str) -> Result<Name, Problem> {
     fits(text, limits::NAME, path)?;
     if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         let message = format!("\"{text}\" has a blank or a control character in it; a blank that is meant is \\032");

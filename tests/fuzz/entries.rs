@@ -11,7 +11,7 @@ use knotwork::dns::xfr::Reader;
 use knotwork::model::{Name, ObjectState, RrType, address_of, classless_range, rdata, reverse_name};
 use knotwork::ownership::{Fence, Marker, MarkerText, external_dns, nix, txt};
 use knotwork::source::fuzzing;
-use knotwork::spec::{AddressRange, NamePattern, Rights, ZoneEntry, Zones};
+use knotwork::spec::{AddressRange, Lowered, NamePattern, Rights, ZoneEntry, Zones, lower_endpoint};
 
 /// A function that takes any octets and panics only when the library is wrong. It says whether the octets were accepted, so
 /// that a corpus that no longer gets past the door is noticed.
@@ -24,6 +24,7 @@ pub const ENTRIES: &[(&str, Entry)] = &[
     ("signature", signature),
     ("marker", marker),
     ("manifest", manifest),
+    ("endpoint", endpoint),
     ("config", config),
     ("name", name),
     ("rdata_text", rdata_text),
@@ -88,28 +89,47 @@ pub fn marker(data: &[u8]) -> bool {
 /// A file of manifests: what its objects come to can be published as it stands, or is nothing.
 pub fn manifest(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
-    let apexes = ["internal", "s3.garage.internal", "10.in-addr.arpa", "0/26.2.0.192.in-addr.arpa", "d.f.ip6.arpa"];
-    let zones = apexes.map(|zone| ZoneEntry { name: Name::parse(zone).unwrap(), default_ttl: 300 });
-    let zones = Zones::new(zones, "_knotwork");
-    // One kind of rights to an input, since reading is slow; which one is up to the input.
-    let rights = [Rights::Trusted, Rights::Ordinary, Rights::Rules(Vec::new())][text.len() % 3].clone();
+    let (zones, rights) = world(data);
     let (documents, mut objects) = fuzzing::read_documents("fuzz.yaml", text, &zones, &rights);
     assert!(documents <= 1 + text.matches("---").count());
     objects.extend(fuzzing::read_documents("fuzz.json", text, &zones, &rights).1);
     let accepted = !objects.is_empty();
     for lowered in objects {
-        assert!(lowered.problems.is_empty() || lowered.claims.is_empty());
-        assert!(!lowered.claims.is_empty() || lowered.state == ObjectState::Protected);
-        for (zone, claim) in lowered.claims {
-            assert!(claim.name.is_at_or_below(&zone) && zones.get(&zone).is_some(), "{} in {zone}", claim.name);
-            assert!(!claim.set.is_empty() && claim.set.ttl <= i32::MAX as u32);
-            assert!(Marker::node("_knotwork", &claim.name, claim.rtype).is_ok(), "{}", claim.name);
-            for value in &claim.set.values {
-                assert_eq!(rdata::check(claim.rtype, value), Ok(()), "{} {}", claim.name, claim.rtype);
-            }
-        }
+        let silent = matches!(lowered.state, ObjectState::Protected | ObjectState::Abandoned);
+        assert!(!lowered.claims.is_empty() || silent);
+        can_be_published(&lowered, &zones);
     }
     accepted
+}
+
+/// An object of ExternalDNS as JSON: what it comes to can be published as it stands, or is nothing.
+pub fn endpoint(data: &[u8]) -> bool {
+    let Ok(object) = serde_json::from_slice(data) else { return false };
+    let (zones, rights) = world(data);
+    let lowered = lower_endpoint(&object, &zones, &rights);
+    assert_eq!(lowered.problems.is_empty(), lowered.state != ObjectState::Protected);
+    can_be_published(&lowered, &zones);
+    lowered.problems.is_empty()
+}
+
+/// Zones, and one kind of rights to an input, since reading is slow; which one is up to the input.
+fn world(data: &[u8]) -> (Zones, Rights) {
+    let apexes = ["internal", "s3.garage.internal", "10.in-addr.arpa", "0/26.2.0.192.in-addr.arpa", "d.f.ip6.arpa"];
+    let zones = apexes.map(|zone| ZoneEntry { name: Name::parse(zone).unwrap(), default_ttl: 300 });
+    let rights = [Rights::Trusted, Rights::Ordinary, Rights::Rules(Vec::new())][data.len() % 3].clone();
+    (Zones::new(zones, "_knotwork"), rights)
+}
+
+fn can_be_published(lowered: &Lowered, zones: &Zones) {
+    assert!(lowered.problems.is_empty() || lowered.claims.is_empty());
+    for (zone, claim) in &lowered.claims {
+        assert!(claim.name.is_at_or_below(zone) && zones.get(zone).is_some(), "{} in {zone}", claim.name);
+        assert!(!claim.set.is_empty() && claim.set.ttl <= i32::MAX as u32);
+        assert!(Marker::node("_knotwork", &claim.name, claim.rtype).is_ok(), "{}", claim.name);
+        for value in &claim.set.values {
+            assert_eq!(rdata::check(claim.rtype, value), Ok(()), "{} {}", claim.name, claim.rtype);
+        }
+    }
 }
 
 /// A configuration: one that is right has what the engine relies on. The same text as a pattern and a range of `claims`.

@@ -23,6 +23,7 @@ pub use error::RdataError;
 pub use format::to_text;
 pub use parse::from_text;
 pub use typed::{
-    a, aaaa, caa, ds, loc, mx, naptr, other, srv, sshfp, svcb, target, tlsa, txt, txt_from_value, txt_value, uri,
+    a, aaaa, caa, ds, loc, mx, naptr, other, srv, sshfp, svcb, target, tlsa, txt, txt_from_text, txt_from_value,
+    txt_value, uri,
 };
 pub use wire::{canonical, check, decompress, names_in, same};

@@ -75,6 +75,26 @@ pub fn txt_from_value(value: &str) -> Result<Rdata, RdataError> {
     txt(&value.as_bytes().chunks(255).collect::<Vec<_>>())
 }
 
+/// TXT from zone-file text, as [`from_text`] reads it, but a string over 255 octets is split as [`txt_from_value`] does.
+///
+/// # Errors
+/// [`RdataError::Quoting`], [`RdataError::Value`] for an escape that is none, [`RdataError::TooLong`].
+pub fn txt_from_text(text: &str) -> Result<Rdata, RdataError> {
+    let words = token::split(text, false)?;
+    let mut strings = Vec::with_capacity(words.len());
+    for word in &words {
+        let octets = token::unescape(word.raw).ok_or_else(|| {
+            let expected = "escapes as \\DDD with a decimal number up to 255, or \\ and a character";
+            RdataError::value(RrType::TXT, "text", word.raw, expected)
+        })?;
+        match octets.is_empty() {
+            true => strings.push(Vec::new()),
+            false => strings.extend(octets.chunks(255).map(<[u8]>::to_vec)),
+        }
+    }
+    txt(&strings)
+}
+
 /// The strings of a TXT record joined; `None` when it is malformed.
 pub fn txt_value(rdata: &[u8]) -> Option<Vec<u8>> {
     let mut value = Vec::with_capacity(rdata.len());

@@ -45,6 +45,11 @@ fn text_is_split_at_255_octets() {
     fails(txt::<&str>(&[]), &["at least one string"]);
     assert!(txt_from_value(&"x".repeat(65_535 - 257)).is_ok());
     fails(txt_from_value(&"x".repeat(65_535)), &["65535"]);
+    is(RrType::TXT, txt_from_text(r#""one" two "" "a\"\059""#), r#""one" "two" "" "a\";""#);
+    assert_eq!(txt_from_text(&format!("\"{long}\"")), txt_from_value(&long));
+    fails(txt_from_text("\"open"), &["closing quote"]);
+    fails(txt_from_text("\\256"), &["escapes"]);
+    fails(txt_from_text(" "), &["at least one string"]);
     assert_eq!((txt_value(&[]), txt_value(&[2, 65])), (None, None));
 }
 
