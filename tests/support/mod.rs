@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod guarded;
 pub mod knot;
 pub mod kube;
+pub mod kstatus;
 pub mod machine;
 pub mod operator;
 pub mod parts;
