@@ -39,7 +39,11 @@ fn shipped_objects_are_taken_and_a_bad_one_is_refused_in_our_words() {
     }
     let said = cluster.apply(&document("StaticDNSRecord", "bad", "{name: bad.internal, a: [10.0.0.300]}"));
     assert!(!said.ok);
-    assert!(said.err.contains("spec.a[0]") && said.err.contains("not an IPv4 address (such as 10.0.0.1)"), "{}", said.err);
+    assert!(
+        said.err.contains("spec.a[0]") && said.err.contains("not an IPv4 address (such as 10.0.0.1)"),
+        "{}",
+        said.err
+    );
     // The columns are ours, and status is a subresource: an object begins with conditions that wait for the operator.
     let table = cluster.must(&["get", RECORD, "-n", "dns"]);
     assert!(table.starts_with("NAME ") && table.contains("routy.internal"), "{table}");

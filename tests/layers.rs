@@ -21,8 +21,10 @@ const ROOMS: &[(&str, u8)] = &[
     ("zone", 3),
     ("source", 3),
     ("authority", 3),
+    ("cluster", 3),
     ("agent", 4),
     ("metrics", 4),
+    ("operator", 4),
     ("cli", 4),
 ];
 

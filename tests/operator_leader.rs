@@ -48,7 +48,9 @@ fn a_deposed_leader_that_wakes_up_writes_nothing() {
     gone(&world, "a");
     assert!(world.dig("a.internal", "A").is_empty());
     one.signal("CONT");
-    wait::until("the first to see that it does not lead", || (!leads(&one) && one.get("/healthz").0 == 200).then_some(()));
+    wait::until("the first to see that it does not lead", || {
+        (!leads(&one) && one.get("/healthz").0 == 200).then_some(())
+    });
     assert!(leads(&two));
     // Whatever it had in mind, it had the time for it now.
     world.apply_ready("b", "{name: b.internal, a: [10.0.0.2]}");
@@ -100,7 +102,12 @@ fn killed_between_any_two_steps_it_comes_to_the_same_end() {
     for round in 0..rounds {
         let mut operator = world.operator_with(&format!("r{round}"), &["--lease-duration", "2"]);
         let objects: String = (0..20)
-            .map(|n| record(&format!("n{n}"), &format!("{{name: n{n}.internal, a: [10.2.{round}.{}], reverse: true}}", n + 1)))
+            .map(|n| {
+                record(
+                    &format!("n{n}"),
+                    &format!("{{name: n{n}.internal, a: [10.2.{round}.{}], reverse: true}}", n + 1),
+                )
+            })
             .collect();
         world.cluster.must_apply(&objects);
         if round % 3 == 2 {
@@ -108,7 +115,8 @@ fn killed_between_any_two_steps_it_comes_to_the_same_end() {
         }
         // A different place each time: after so many changes as the round says.
         wait::until("some of it to be done", || {
-            let done = operator.sum("knotwork_operator_api_calls_total", "") + operator.sum("knotwork_zone_updates_total", "");
+            let done =
+                operator.sum("knotwork_operator_api_calls_total", "") + operator.sum("knotwork_zone_updates_total", "");
             (done >= f64::from(round) * 3.0).then_some(())
         });
         operator.kill();
@@ -116,10 +124,15 @@ fn killed_between_any_two_steps_it_comes_to_the_same_end() {
     let _operator = world.operator_with("last", &["--lease-duration", "2"]);
     let last = rounds - 1;
     let objects: String = (0..20)
-        .map(|n| record(&format!("n{n}"), &format!("{{name: n{n}.internal, a: [10.2.{last}.{}], reverse: true}}", n + 1)))
+        .map(|n| {
+            record(&format!("n{n}"), &format!("{{name: n{n}.internal, a: [10.2.{last}.{}], reverse: true}}", n + 1))
+        })
         .collect();
     world.until("deletions to be over", |world| {
-        !world.cluster.must(&["get", "staticdnsrecord", "-o", "jsonpath={.items[*].metadata.deletionTimestamp}"]).contains('T')
+        !world
+            .cluster
+            .must(&["get", "staticdnsrecord", "-o", "jsonpath={.items[*].metadata.deletionTimestamp}"])
+            .contains('T')
     });
     world.cluster.must_apply(&objects);
     for n in 0..20 {
@@ -140,7 +153,9 @@ fn the_configuration_is_read_again() {
     assert!(world.dig("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa", "PTR").is_empty());
     let before = std::fs::read_to_string(world.config()).unwrap();
     std::fs::write(world.config(), "owner: home\nservers: nonsense\n").unwrap();
-    wait::until("the bad version is refused", || (operator.number("knotwork_operator_refused_reloads_total") >= Some(1.0)).then_some(()));
+    wait::until("the bad version is refused", || {
+        (operator.number("knotwork_operator_refused_reloads_total") >= Some(1.0)).then_some(())
+    });
     world.apply_ready("still", "{name: still.internal, a: [10.0.0.1]}");
     std::fs::write(world.config(), format!("{before}      - {{name: d.f.ip6.arpa}}\n")).unwrap();
     world.until("the PTR in the new zone", |world| {

@@ -24,11 +24,16 @@ fn an_object_is_answered_and_says_so() {
     let explained = world.cluster.must(&["explain", "staticdnsrecord.spec.mx"]);
     assert!(explained.contains("exchange") && explained.contains("RFC 1035"), "{explained}");
     // One status for the generation, and nothing more while nothing happens.
-    let version = || world.cluster.must(&["get", "staticdnsrecord", "routy", "-o", "jsonpath={.metadata.resourceVersion}"]);
+    let version =
+        || world.cluster.must(&["get", "staticdnsrecord", "routy", "-o", "jsonpath={.metadata.resourceVersion}"]);
     let polls = || operator.sum("knotwork_zone_polls_total", "");
     let (before, first, calls) = (version(), polls(), operator.sum("knotwork_operator_api_calls_total", ""));
     wait::until("the workers to poll on", || (polls() > first + 20.0).then_some(()));
-    assert_eq!(operator.sum("knotwork_operator_api_calls_total", ""), calls, "nothing is written while nothing changes");
+    assert_eq!(
+        operator.sum("knotwork_operator_api_calls_total", ""),
+        calls,
+        "nothing is written while nothing changes"
+    );
     assert_eq!(version(), before, "nothing is written while nothing changes");
 }
 
@@ -41,7 +46,8 @@ fn edits_renames_and_zone_changes_take_the_old_names_out() {
     assert!(world.dig("web.internal", "A").is_empty());
     assert_eq!(world.dig("www.internal", "A"), ["10.0.0.7"]);
     world.until("the PTRs follow", |world| {
-        world.dig("1.0.0.10.in-addr.arpa", "PTR").is_empty() && world.dig("7.0.0.10.in-addr.arpa", "PTR") == ["www.internal."]
+        world.dig("1.0.0.10.in-addr.arpa", "PTR").is_empty()
+            && world.dig("7.0.0.10.in-addr.arpa", "PTR") == ["www.internal."]
     });
     world.apply_ready("web", "{name: www.s3.garage.internal, a: [10.0.0.7]}");
     world.until("the old zone is rid of it", |world| {
@@ -63,7 +69,14 @@ fn deletion_takes_the_records_out_and_retain_leaves_them() {
     world.apply_ready("one", "{name: one.internal, a: [10.0.0.1]}");
     world.apply_ready("kept", "{name: kept.internal, a: [10.0.0.2]}");
     // Edited while nobody looks, and deleted at once: what counts is what it says when it goes.
-    world.cluster.must(&["patch", "staticdnsrecord", "kept", "--type=merge", "-p", r#"{"spec":{"deletionPolicy":"Retain"}}"#]);
+    world.cluster.must(&[
+        "patch",
+        "staticdnsrecord",
+        "kept",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"deletionPolicy":"Retain"}}"#,
+    ]);
     world.cluster.must(&["delete", "staticdnsrecord", "one", "kept", "--timeout=60s"]);
     assert!(world.dig("one.internal", "A").is_empty());
     assert_eq!(world.dig("kept.internal", "A"), ["10.0.0.2"]);

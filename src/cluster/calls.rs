@@ -100,9 +100,16 @@ impl Calls {
     ///
     /// # Errors
     /// As [`Calls::add_finalizer`].
-    pub async fn clear_spec(&self, resource: Resource, seen: &Held, fields: &[(&str, Value)]) -> Result<Seen, CallError> {
+    pub async fn clear_spec(
+        &self,
+        resource: Resource,
+        seen: &Held,
+        fields: &[(&str, Value)],
+    ) -> Result<Seen, CallError> {
         let mut steps = vec![json!({"op": "test", "path": "/metadata/uid", "value": seen.uid})];
-        steps.extend(fields.iter().map(|(field, value)| json!({"op": "test", "path": format!("/spec/{field}"), "value": value})));
+        steps.extend(
+            fields.iter().map(|(field, value)| json!({"op": "test", "path": format!("/spec/{field}"), "value": value})),
+        );
         steps.extend(fields.iter().map(|(field, _)| json!({"op": "remove", "path": format!("/spec/{field}")})));
         self.json_patch("clear the order", resource, seen, steps).await
     }

@@ -152,7 +152,8 @@ impl Follower {
                     all.remove(&key(&Seen::of(object)));
                 }
                 WatchEvent::Bookmark(mark) => {
-                    let end = mark.metadata.annotations.get("k8s.io/initial-events-end").is_some_and(|end| end == "true");
+                    let end =
+                        mark.metadata.annotations.get("k8s.io/initial-events-end").is_some_and(|end| end == "true");
                     if end {
                         return Ok((mark.metadata.resource_version, all.into_values().collect()));
                     }

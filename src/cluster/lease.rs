@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn it_is_taken_only_from_nobody_or_from_the_silent() {
-        let sight = |holder: &str| Sight { holder: holder.into(), duration: Duration::from_secs(15), ..Sight::default() };
+        let sight =
+            |holder: &str| Sight { holder: holder.into(), duration: Duration::from_secs(15), ..Sight::default() };
         let at = |holder: &str, seconds| decide(&sight(holder), "me", Duration::from_secs(seconds));
         assert_eq!(at("me", 100), Decision::Renew);
         assert_eq!(at("", 0), Decision::Take);

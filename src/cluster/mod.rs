@@ -16,5 +16,5 @@ pub use access::{Access, Target};
 pub use calls::{Calls, Held, Notice};
 pub use error::CallError;
 pub use follow::{Followed, follow};
-pub use lease::{Decision, Lead, LeaseSettings, Leading, Sight, decide, keep};
+pub use lease::{Decision, Lead, Leading, LeaseSettings, Sight, decide, keep};
 pub use resources::{CRDS, Resource, Seen};

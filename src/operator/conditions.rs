@@ -109,7 +109,11 @@ pub fn is_gone(object: &ObjectId, entry: &Entry, reports: &BTreeMap<Name, Report
 
 /// The zones that a leaving object may have something in: those that its spec means, those that were told of it, and those
 /// in whose last view a marker names it.
-fn concerned<'a>(object: &'a ObjectId, entry: &'a Entry, reports: &'a BTreeMap<Name, Report>) -> impl Iterator<Item = &'a Report> {
+fn concerned<'a>(
+    object: &'a ObjectId,
+    entry: &'a Entry,
+    reports: &'a BTreeMap<Name, Report>,
+) -> impl Iterator<Item = &'a Report> {
     let zones = entry.zones();
     // Nobody knows where one that cannot be read would have been.
     let unknown = zones.is_empty();
@@ -121,7 +125,11 @@ fn concerned<'a>(object: &'a ObjectId, entry: &'a Entry, reports: &'a BTreeMap<N
 
 fn why_it_stays(object: &ObjectId, entry: &Entry, reports: &BTreeMap<Name, Report>) -> (&'static str, String, bool) {
     if !entry.finalizer {
-        return ("Deleting", "others still hold the object; what it published stays until it is gone, and is an orphan then".to_owned(), false);
+        return (
+            "Deleting",
+            "others still hold the object; what it published stays until it is gone, and is an orphan then".to_owned(),
+            false,
+        );
     }
     for report in concerned(object, entry, reports) {
         if let Some(trouble) = report.troubles.get(object).and_then(|all| all.iter().find(|one| one.stuck)) {
@@ -211,7 +219,8 @@ pub fn status(outcome: &Outcome, entry: &Entry, now: &str) -> RecordStatus {
 /// The serial of the last programming: of this one, or of the one before when its sets are the same.
 fn serial(outcome: &Outcome, entry: &Entry, new: &RecordStatus) -> Option<u32> {
     let before = &entry.status;
-    let ready = |status: &RecordStatus| status.conditions.iter().any(|one| one.r#type == "Programmed" && one.status == "True");
+    let ready =
+        |status: &RecordStatus| status.conditions.iter().any(|one| one.r#type == "Programmed" && one.status == "True");
     let same = before.sets == new.sets && before.observed_generation == new.observed_generation && ready(before);
     match outcome {
         Outcome::Programmed(serial) if !same => Some(*serial),
@@ -248,7 +257,8 @@ fn described(entry: &Entry, outcome: &Outcome) -> RecordStatus {
     }
     let join = |parts: Vec<String>, by: &str| (!parts.is_empty()).then(|| cut(&parts.join(by), SHORT));
     status.types = join(own.iter().map(|(_, claim)| claim.rtype.to_string()).collect(), ",");
-    let first = |claim: &Claim| claim.set.values.first().map(|value| cut(&rdata::to_text(claim.rtype, value), SHORT / 2));
+    let first =
+        |claim: &Claim| claim.set.values.first().map(|value| cut(&rdata::to_text(claim.rtype, value), SHORT / 2));
     let shown: Vec<String> = own.iter().filter_map(|(_, claim)| first(claim)).take(2).collect();
     let all: usize = own.iter().map(|(_, claim)| claim.set.values.len()).sum();
     let more = all - shown.len().min(all);

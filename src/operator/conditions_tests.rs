@@ -1,0 +1,156 @@
+//! What a status says, for every outcome, and that it says it twice in the same words.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::*;
+use crate::cluster::{Resource, Seen};
+use crate::model::{FastMap, FastSet, RrType};
+use crate::operator::entry::FINALIZER;
+use crate::spec::{Rights, ZoneEntry, Zones};
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn entry(spec: serde_json::Value) -> (ObjectId, Entry) {
+    let zones = Zones::new([ZoneEntry { name: name("internal"), default_ttl: 300 }], "_knotwork");
+    let seen = Seen {
+        namespace: "dns".into(),
+        name: "x".into(),
+        uid: "u".into(),
+        generation: 7,
+        finalizers: vec![FINALIZER.into()],
+        body: json!({ "spec": spec }),
+        ..Seen::default()
+    };
+    let mut entry = Entry::read(Resource::Record, seen, &zones, &Rights::Ordinary, Instant::now());
+    entry.revision = 5;
+    (ObjectId::static_record("dns", "x"), entry)
+}
+
+fn report(revision: u64) -> Report {
+    Report {
+        revision,
+        serial: Some(42),
+        error: None,
+        failing_since: None,
+        stale: false,
+        troubles: FastMap::default(),
+        lingering: Arc::new(FastSet::default()),
+    }
+}
+
+fn reports(report: Report) -> BTreeMap<Name, Report> {
+    BTreeMap::from([(name("internal"), report)])
+}
+
+fn of<'a>(status: &'a RecordStatus, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|one| one.r#type == kind)
+}
+
+fn good() -> serde_json::Value {
+    json!({"name": "x.internal", "a": ["10.0.0.1", "10.0.0.2"], "mx": [{"preference": 10, "exchange": "m.internal"}]})
+}
+
+#[test]
+fn programmed_means_planned_at_its_own_revision_without_trouble() {
+    let (object, entry) = entry(good());
+    assert!(matches!(judge(&object, &entry, &reports(report(4))), Outcome::Pending(_)));
+    let outcome = judge(&object, &entry, &reports(report(5)));
+    assert_eq!(outcome, Outcome::Programmed(42));
+    let status = status(&outcome, &entry, "2026-11-30T00:00:00Z");
+    assert_eq!((status.fqdn.as_deref(), status.zone.as_deref()), (Some("x.internal"), Some("internal")));
+    assert_eq!((status.types.as_deref(), status.serial), (Some("A,MX"), Some(42)));
+    assert_eq!(status.values.as_deref(), Some("10.0.0.1, 10 m.internal. (+1)"));
+    assert_eq!(status.observed_generation, Some(7));
+    for kind in ["Accepted", "Programmed", "Ready"] {
+        assert_eq!(of(&status, kind).unwrap().status, "True", "{kind}");
+    }
+    assert!(of(&status, "Stalled").is_none() && of(&status, "Reconciling").is_none());
+}
+
+#[test]
+fn a_status_that_says_the_same_is_the_same_to_the_letter() {
+    let (object, mut entry) = entry(good());
+    let outcome = judge(&object, &entry, &reports(report(5)));
+    entry.status = status(&outcome, &entry, "2026-11-30T00:00:00Z");
+    // Later, at another serial, by an operator that was started anew.
+    let later = judge(&object, &entry, &reports(Report { serial: Some(99), ..report(5) }));
+    assert_eq!(status(&later, &entry, "2026-12-24T00:00:00Z"), entry.status);
+}
+
+#[test]
+fn what_is_wrong_comes_first_and_what_passes_by_itself_is_told_apart() {
+    let (object, entry) = entry(good());
+    let trouble = |reason, stuck| Trouble {
+        name: name("x.internal"),
+        rtype: Some(RrType::A),
+        reason,
+        message: format!("words of {reason}"),
+        stuck,
+    };
+    let with = |troubles: Vec<Trouble>| {
+        let mut report = report(5);
+        report.troubles.insert(object.clone(), troubles);
+        let outcome = judge(&object, &entry, &reports(report));
+        (is_interim(&outcome), status(&outcome, &entry, "2026-11-30T00:00:00Z"))
+    };
+    let (interim, said) = with(vec![trouble("Conflict", false), trouble("OwnedByOther", true)]);
+    let ready = of(&said, "Ready").unwrap();
+    assert_eq!((interim, ready.status.as_str(), ready.reason.as_str()), (false, "False", "OwnedByOther"));
+    assert_eq!(of(&said, "Stalled").unwrap().reason, "OwnedByOther");
+    assert!(ready.message.contains("words of OwnedByOther") && ready.message.contains("words of Conflict"));
+    assert_eq!(said.sets[0].reason.as_deref(), Some("OwnedByOther"));
+    let (interim, said) = with(vec![trouble("Conflict", false)]);
+    assert!(interim && of(&said, "Reconciling").is_some() && of(&said, "Stalled").is_none());
+    let (_, said) = with(vec![trouble("Paused", false)]);
+    assert!(of(&said, "Reconciling").is_none() && of(&said, "Stalled").is_none());
+}
+
+#[test]
+fn an_invalid_object_says_all_that_is_wrong() {
+    let (object, entry) = entry(json!({"name": "x.nowhere", "a": ["10.0.0.1"], "ttl": -1}));
+    let outcome = judge(&object, &entry, &reports(report(5)));
+    let said = status(&outcome, &entry, "2026-11-30T00:00:00Z");
+    let accepted = of(&said, "Accepted").unwrap();
+    assert_eq!(accepted.status, "False");
+    assert!(accepted.message.contains("spec.name") && accepted.message.contains("spec.ttl"), "{}", accepted.message);
+    assert_eq!(of(&said, "Ready").unwrap().reason, accepted.reason);
+}
+
+#[test]
+fn what_was_programmed_stays_so_while_its_server_is_away_until_it_is_stale() {
+    let (object, mut entry) = entry(good());
+    entry.done = true;
+    let away = |stale| Report { error: Some(("ServerUnreachable", "no answer".into(), false)), stale, ..report(5) };
+    assert_eq!(judge(&object, &entry, &reports(away(false))), Outcome::Programmed(42));
+    let outcome = judge(&object, &entry, &reports(away(true)));
+    let said = status(&outcome, &entry, "2026-11-30T00:00:00Z");
+    assert_eq!(of(&said, "Ready").unwrap().status, "Unknown");
+    assert_eq!(of(&said, "Programmed").unwrap().reason, "Stale");
+    entry.done = false;
+    let outcome = judge(&object, &entry, &reports(away(false)));
+    assert_eq!(word(&outcome), "ServerUnreachable");
+}
+
+#[test]
+fn a_leaving_object_is_gone_when_no_zone_that_matters_names_it() {
+    let (object, mut entry) = entry(good());
+    (entry.deleting, entry.honoured) = (true, true);
+    assert!(is_gone(&object, &entry, &reports(report(5))));
+    assert!(!is_gone(&object, &entry, &reports(report(4))), "the plan is of before the deletion");
+    let named = Report { lingering: Arc::new([object.clone()].into_iter().collect()), ..report(5) };
+    assert!(!is_gone(&object, &entry, &reports(named.clone())));
+    let away = Report { error: Some(("ServerUnreachable", String::new(), false)), ..report(5) };
+    assert!(!is_gone(&object, &entry, &reports(away.clone())));
+    // A zone that has nothing to do with it holds nothing up; one whose marker names it does.
+    let mut two = reports(report(5));
+    two.insert(name("other"), away);
+    assert!(is_gone(&object, &entry, &two));
+    two.insert(name("other"), named);
+    assert!(!is_gone(&object, &entry, &two));
+}

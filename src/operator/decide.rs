@@ -63,7 +63,8 @@ impl Term {
             let since = report.failing_since.filter(|_| !report.stale);
             since.is_some_and(|since| since.elapsed().unwrap_or_default() >= stale_after)
         };
-        let zones: Vec<_> = self.reports.iter().filter(|(_, report)| turns(report)).map(|(zone, _)| zone.clone()).collect();
+        let zones: Vec<_> =
+            self.reports.iter().filter(|(_, report)| turns(report)).map(|(zone, _)| zone.clone()).collect();
         zones.into_iter().for_each(|zone| self.hear(zone));
         for object in &self.leaving {
             let due = self.index.get(object).and_then(|entry| entry.leaving_since);
@@ -278,16 +279,24 @@ impl Term {
     /// The finalizer comes off though the records are still there.
     fn let_go(&mut self, object: &ObjectId, outcome: &Outcome) {
         let Outcome::Leaving(reason, words, _) = outcome else { return };
-        tracing::warn!(object = object.as_str(), reason, "its deletion is given up; what is left in the zone is an orphan: {words}");
+        tracing::warn!(
+            object = object.as_str(),
+            reason,
+            "its deletion is given up; what is left in the zone is an orphan: {words}"
+        );
         self.setting.board.count(|counts| counts.let_go += 1);
-        let note = format!("the finalizer was taken off though its records could not be deleted ({reason}: {words}); they are orphans of the zone now");
+        let note = format!(
+            "the finalizer was taken off though its records could not be deleted ({reason}: {words}); they are orphans of the zone now"
+        );
         self.notice(object, true, "LetGo", note, "Delete");
     }
 
     fn complain(&mut self, object: &ObjectId, outcome: &Outcome) {
         let words = match outcome {
             Outcome::Refused(_, words) => words.clone(),
-            Outcome::Troubled(troubles) => troubles.iter().map(|one| one.message.as_str()).collect::<Vec<_>>().join("; "),
+            Outcome::Troubled(troubles) => {
+                troubles.iter().map(|one| one.message.as_str()).collect::<Vec<_>>().join("; ")
+            }
             _ => return,
         };
         let reason = conditions::word(outcome);

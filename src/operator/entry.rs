@@ -111,7 +111,13 @@ impl Entry {
             finalizer,
             admitted: finalizer || resource == Resource::Endpoint,
             honoured: false,
-            wish: if abandoned { ObjectState::Abandoned } else if faults.is_empty() { lowered.state } else { ObjectState::Protected },
+            wish: if abandoned {
+                ObjectState::Abandoned
+            } else if faults.is_empty() {
+                lowered.state
+            } else {
+                ObjectState::Protected
+            },
             retain: seen.spec("deletionPolicy").is_some_and(|policy| policy == "Retain"),
             faults,
             claims,

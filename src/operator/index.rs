@@ -207,7 +207,11 @@ impl Index {
             let mut claims = Claims::default();
             for object in self.claimants(name) {
                 let Some(entry) = self.entries.get(object).filter(|entry| entry.is_live()) else { continue };
-                entry.claims.iter().filter(|(_, claim)| claim.name == *name).for_each(|(_, claim)| claims.insert(claim.clone()));
+                entry
+                    .claims
+                    .iter()
+                    .filter(|(_, claim)| claim.name == *name)
+                    .for_each(|(_, claim)| claims.insert(claim.clone()));
             }
             for separated in self.rights.separate(&mut claims) {
                 let words = separated.message();
@@ -222,7 +226,12 @@ impl Index {
             // What is wrong at other names of it stays wrong.
             let elsewhere = entry.claims.iter().any(|(_, claim)| !names.contains(&claim.name));
             let mut words: Vec<String> = match elsewhere {
-                true => entry.separated.iter().filter(|old| !names.iter().any(|name| old.starts_with(&at(name)))).cloned().collect(),
+                true => entry
+                    .separated
+                    .iter()
+                    .filter(|old| !names.iter().any(|name| old.starts_with(&at(name))))
+                    .cloned()
+                    .collect(),
                 false => Vec::new(),
             };
             words.extend(verdict);
@@ -264,7 +273,8 @@ impl Index {
             return false;
         }
         let lost = |name: &Name| self.lost.values().any(|lost| lost.contains(&(claim.object.clone(), name.clone())));
-        !entry.forward_known || claim.set.values.iter().flat_map(|value| rdata::names_in(RrType::PTR, value)).any(|name| lost(&name))
+        !entry.forward_known
+            || claim.set.values.iter().flat_map(|value| rdata::names_in(RrType::PTR, value)).any(|name| lost(&name))
     }
 
     /// The state of an object as one zone is told it: where a PTR is kept back, what was published there stays.
@@ -349,11 +359,8 @@ impl Index {
     /// Everything that a zone has to know, for a worker that knows nothing yet. What [`Index::take_edits`] has not told
     /// yet is not in the revision, and told later.
     pub fn everything(&self, zone: &Name) -> ClaimsEdit {
-        let mut edit = ClaimsEdit {
-            revision: self.revision,
-            health: Some(SourceHealth::Complete),
-            ..ClaimsEdit::default()
-        };
+        let mut edit =
+            ClaimsEdit { revision: self.revision, health: Some(SourceHealth::Complete), ..ClaimsEdit::default() };
         let mut names: FastSet<&Name> = FastSet::default();
         for (object, entry) in &self.entries {
             edit.objects.insert(object.clone(), Some(self.state_in(zone, entry)));

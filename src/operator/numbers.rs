@@ -98,8 +98,14 @@ impl Health for Board {
         let by = |key: &str, map: &BTreeMap<&'static str, u64>| -> Vec<(String, String)> {
             map.iter().map(|(word, number)| (label(&[(key, word)]), number.to_string())).collect()
         };
-        family("knotwork_operator_leader", "gauge", "Whether this process leads.", one(u8::from(counts.leader).to_string()));
-        let objects = counts.objects.iter().map(|(word, number)| (label(&[("result", word)]), number.to_string())).collect();
+        family(
+            "knotwork_operator_leader",
+            "gauge",
+            "Whether this process leads.",
+            one(u8::from(counts.leader).to_string()),
+        );
+        let objects =
+            counts.objects.iter().map(|(word, number)| (label(&[("result", word)]), number.to_string())).collect();
         family("knotwork_operator_objects", "gauge", "Objects, by what became of them.", objects);
         let help = "Statuses decided, by result.";
         family("knotwork_operator_reconciles_total", "counter", help, by("result", &counts.reconciles));
@@ -108,7 +114,8 @@ impl Health for Board {
         let help = "Calls made to the API server.";
         family("knotwork_operator_api_calls_total", "counter", help, by("call", &counts.api_calls));
         let errors = counts.api_errors.iter();
-        let errors = errors.map(|((call, reason), number)| (label(&[("call", call), ("reason", reason)]), number.to_string()));
+        let errors =
+            errors.map(|((call, reason), number)| (label(&[("call", call), ("reason", reason)]), number.to_string()));
         let help = "Calls to the API server that failed.";
         family("knotwork_operator_api_errors_total", "counter", help, errors.collect());
         let lease = self.lease_errors.load(Ordering::Relaxed);
@@ -131,7 +138,10 @@ impl Health for Board {
 
 fn histogram(out: &mut String, histogram: &Histogram) {
     let name = "knotwork_operator_programmed_seconds";
-    let _ = writeln!(out, "# HELP {name} From an object's change seen to all of it read back from its servers.\n# TYPE {name} histogram");
+    let _ = writeln!(
+        out,
+        "# HELP {name} From an object's change seen to all of it read back from its servers.\n# TYPE {name} histogram"
+    );
     let mut total = 0;
     for (bound, count) in histogram.buckets() {
         total += count;

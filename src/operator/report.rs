@@ -65,7 +65,13 @@ fn is_stuck(reason: &str) -> bool {
 
 impl Report {
     /// Of a worker's status. `stale_after`: when a view that was not confirmed is too old to rely on.
-    pub fn of(status: &ZoneStatus, index: &Index, before: Option<&Report>, now: SystemTime, stale_after: Duration) -> Report {
+    pub fn of(
+        status: &ZoneStatus,
+        index: &Index,
+        before: Option<&Report>,
+        now: SystemTime,
+        stale_after: Duration,
+    ) -> Report {
         let error = status.error.as_ref().map(|error| (error.reason, error.message.clone(), is_stuck(error.reason)));
         let since = error.as_ref().map(|_| before.and_then(|report| report.failing_since).unwrap_or(now));
         let mut report = Report {
@@ -130,7 +136,8 @@ impl Report {
             );
             self.of_change(index, change, "BrakeHeld", &message, true);
         } else if plan.observe {
-            let message = format!("the zone is only observed, and this {action} would be due; set mode: Repair to let it go");
+            let message =
+                format!("the zone is only observed, and this {action} would be due; set mode: Repair to let it go");
             self.of_change(index, change, "Observe", &message, true);
         } else {
             self.of_change(index, change, "Pending", &format!("the {action} is on its way"), false);
@@ -148,10 +155,21 @@ impl Report {
         }
     }
 
-    fn at(&mut self, index: &Index, name: &Name, rtype: Option<RrType>, reason: &'static str, message: &str, stuck: bool) {
+    fn at(
+        &mut self,
+        index: &Index,
+        name: &Name,
+        rtype: Option<RrType>,
+        reason: &'static str,
+        message: &str,
+        stuck: bool,
+    ) {
         for object in index.claimants(name) {
             let declares = index.get(object).is_some_and(|entry| {
-                entry.claims.iter().any(|(_, claim)| claim.name == *name && rtype.is_none_or(|rtype| rtype == claim.rtype))
+                entry
+                    .claims
+                    .iter()
+                    .any(|(_, claim)| claim.name == *name && rtype.is_none_or(|rtype| rtype == claim.rtype))
             });
             if !declares {
                 continue;

@@ -169,7 +169,9 @@ async fn instance(calls: &Calls, stop: &CancellationToken, say: &mut (dyn FnMut(
             Err(error) => {
                 if said != Some(error.word()) {
                     said = Some(error.word());
-                    say(&format!("the API server cannot tell who this cluster is (its namespace kube-system): {error}; trying again"));
+                    say(&format!(
+                        "the API server cannot tell who this cluster is (its namespace kube-system): {error}; trying again"
+                    ));
                 }
             }
         }

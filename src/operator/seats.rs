@@ -119,9 +119,8 @@ impl Seats {
         };
         let task = tokio::spawn(worker::run(engine, mailbox.clone(), tell, cancel.clone(), options));
         let (mut news, told, name) = (status.clone(), self.told.clone(), zone.clone());
-        let herald = tokio::spawn(async move {
-            while news.changed().await.is_ok() && told.send(name.clone()).await.is_ok() {}
-        });
+        let herald =
+            tokio::spawn(async move { while news.changed().await.is_ok() && told.send(name.clone()).await.is_ok() {} });
         let (task, herald) = (AbortOnDropHandle::new(task), AbortOnDropHandle::new(herald));
         self.seats.insert(zone, Seat { settings, mailbox, status, server, cancel, task, _herald: herald });
     }

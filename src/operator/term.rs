@@ -1,7 +1,7 @@
 //! One term of leadership: what comes in, and in which order it is dealt with.
 
-use std::collections::{BTreeMap, BinaryHeap};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -261,7 +261,9 @@ impl Term {
         let observing = beginnings.iter().map(|(zone, beginning)| (zone.clone(), beginning.observe)).collect();
         self.seats.start(&self.setting.config, beginnings)?;
         self.observing = observing;
-        self.setting.board.set_zones(self.seats.iter().map(|(zone, seat)| (zone.clone(), seat.status.clone())).collect());
+        self.setting
+            .board
+            .set_zones(self.seats.iter().map(|(zone, seat)| (zone.clone(), seat.status.clone())).collect());
         self.zones_due.extend(self.seats.iter().map(|(zone, _)| zone.clone()));
         let zones = self.seats.iter().count();
         tracing::info!(zones, objects = self.index.iter().count(), "leading: all lists are complete");
@@ -333,8 +335,15 @@ impl Term {
                 if self.complained.insert(resource, error.word()) != Some(error.word()) {
                     let kind = resource.plural();
                     match error.is_absent() {
-                        true => tracing::warn!(kind, "the API server does not know this kind; install the CRDs (kubectl apply -f crds/). What is in the zones stays as it is"),
-                        false => tracing::warn!(kind, reason = error.word(), "cannot be followed at present, and what is known stays in force: {error}"),
+                        true => tracing::warn!(
+                            kind,
+                            "the API server does not know this kind; install the CRDs (kubectl apply -f crds/). What is in the zones stays as it is"
+                        ),
+                        false => tracing::warn!(
+                            kind,
+                            reason = error.word(),
+                            "cannot be followed at present, and what is known stays in force: {error}"
+                        ),
                     }
                 }
             }

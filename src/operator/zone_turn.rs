@@ -15,8 +15,21 @@ use crate::spec::ZoneMode;
 
 /// Every field of a zone's status.
 const FIELDS: &[&str] = &[
-    "observedGeneration", "zone", "server", "serial", "lastSync", "sets", "conflicts", "orphans", "orphansHash", "held",
-    "mode", "brake", "conflictSample", "orphanSample", "conditions",
+    "observedGeneration",
+    "zone",
+    "server",
+    "serial",
+    "lastSync",
+    "sets",
+    "conflicts",
+    "orphans",
+    "orphansHash",
+    "held",
+    "mode",
+    "brake",
+    "conflictSample",
+    "orphanSample",
+    "conditions",
 ];
 
 impl Term {
@@ -112,14 +125,21 @@ impl Term {
                 Order::Orphans(hash, keys) => {
                     let number = keys.len();
                     tracing::info!(zone = %zone, hash, orphans = number, "a person ordered orphans to be deleted");
-                    self.zone_notice(zone, false, "OrphansReleased", format!("{number} orphans ({hash}) are being deleted"));
+                    self.zone_notice(
+                        zone,
+                        false,
+                        "OrphansReleased",
+                        format!("{number} orphans ({hash}) are being deleted"),
+                    );
                     self.index.release_orphans(zone, keys);
                     self.releasing.insert(zone.clone(), self.index.revision() + 1);
                 }
                 Order::Unmatched(field, hash) => {
                     let what = if field == "release" { "held operations" } else { "orphans" };
                     tracing::warn!(zone = %zone, hash, "an order names {what} that are not there");
-                    let note = format!("spec.{field}: {hash} is not the hash of the present {what}, so nothing was done; see status for the present one");
+                    let note = format!(
+                        "spec.{field}: {hash} is not the hash of the present {what}, so nothing was done; see status for the present one"
+                    );
                     self.zone_notice(zone, true, "StaleRelease", note);
                 }
             }

@@ -11,7 +11,8 @@ use crate::cluster::{Held, Seen};
 use crate::model::{FastSet, Name, OrphanKey};
 use crate::plan::{Orphan, Plan};
 use crate::spec::{
-    Condition, ConflictSample, OrphanSample, Orphans, ZoneBrake, ZoneHeld, ZoneMode, ZoneObjectStatus, ZoneSets, ZoneSpec,
+    Condition, ConflictSample, OrphanSample, Orphans, ZoneBrake, ZoneHeld, ZoneMode, ZoneObjectStatus, ZoneSets,
+    ZoneSpec,
 };
 use crate::zone::{PastBrake, ZoneStatus};
 
@@ -147,18 +148,28 @@ pub fn status(status: &ZoneStatus, report: &Report, object: &ZoneObject, observe
             owned: number(held.owned).unwrap_or(0),
             limit: number(held.limit).unwrap_or(0),
         });
-        new.conflict_sample = plan.conflicts.iter().take(SAMPLE).map(|one| ConflictSample {
-            name: one.name.to_relaxed(),
-            r#type: one.rtype.to_string(),
-            reason: one.reason.to_owned(),
-            owner: Some(one.owner.clone()).filter(|owner| !owner.is_empty()),
-            source: one.source.as_ref().map(ToString::to_string),
-        }).collect();
-        new.orphan_sample = plan.orphans.iter().take(SAMPLE).map(|one| OrphanSample {
-            name: one.name.to_relaxed(),
-            r#type: one.rtype.to_string(),
-            resource: one.resource.to_string(),
-        }).collect();
+        new.conflict_sample = plan
+            .conflicts
+            .iter()
+            .take(SAMPLE)
+            .map(|one| ConflictSample {
+                name: one.name.to_relaxed(),
+                r#type: one.rtype.to_string(),
+                reason: one.reason.to_owned(),
+                owner: Some(one.owner.clone()).filter(|owner| !owner.is_empty()),
+                source: one.source.as_ref().map(ToString::to_string),
+            })
+            .collect();
+        new.orphan_sample = plan
+            .orphans
+            .iter()
+            .take(SAMPLE)
+            .map(|one| OrphanSample {
+                name: one.name.to_relaxed(),
+                r#type: one.rtype.to_string(),
+                resource: one.resource.to_string(),
+            })
+            .collect();
         new.brake = brake(&status.past_brake, &object.status);
     }
     // The view is confirmed many times a second: what is told is when it moved.
@@ -178,7 +189,8 @@ fn brake(past: &PastBrake, before: &ZoneObjectStatus) -> Option<ZoneBrake> {
     }
     let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let since = jiff::Timestamp::now() - jiff::SignedDuration::try_from(past.age).unwrap_or_default();
-    let mut brake = ZoneBrake { operations: number(past.operations), owned: number(past.owned), since: format!("{since:.0}") };
+    let mut brake =
+        ZoneBrake { operations: number(past.operations), owned: number(past.owned), since: format!("{since:.0}") };
     // The same moment, told twice, differs by the time that telling takes.
     if let Some(old) = &before.brake
         && let (Ok(told), Ok(now)) = (old.since.parse::<jiff::Timestamp>(), brake.since.parse::<jiff::Timestamp>())

@@ -283,7 +283,8 @@ pub fn named_by_markers(rules: &ZoneRules, view: &View, objects: &FastSet<Object
         return named;
     }
     for node in view.nodes() {
-        let Some(set) = node.set(RrType::TXT).filter(|_| node.name().first_label() == Some(rules.label.as_bytes())) else {
+        let Some(set) = node.set(RrType::TXT).filter(|_| node.name().first_label() == Some(rules.label.as_bytes()))
+        else {
             continue;
         };
         for value in set.values() {

@@ -38,7 +38,8 @@ pub fn read_object(object: &Value, zones: &Zones, rights: &Rights) -> ObjectRead
     // What is wrong is said by the reader of manifests, which knows more of it.
     let text = object.to_string();
     let document = Document { text: &text, lines_before: 0, json: Some(0) };
-    let fault = |fault: Fault| ObjectFault { field: fault.field, reason: fault.reason, message: fault.diagnostic.message };
+    let fault =
+        |fault: Fault| ObjectFault { field: fault.field, reason: fault.reason, message: fault.diagnostic.message };
     let read = match json::parse(&text, 0) {
         Ok(tree) => Reader::new(KIND, "", document).record(&tree, 1, Context { zones, rights }),
         Err((_, words)) => Read::Skipped(Some(words)),

@@ -37,8 +37,8 @@ pub use rights::{AddressRange, NamePattern, Rights, Rule, Separated};
 pub use scalar::{Flag, Int, Text};
 pub use status::{Condition, RecordStatus, SetStatus};
 pub use zone::{
-    ConflictSample, OrphanSample, Orphans, ZONE_KIND, ZoneBrake, ZoneHeld, ZoneMode, ZoneObjectStatus, ZoneSets, ZoneSpec,
-    zone_object_name,
+    ConflictSample, OrphanSample, Orphans, ZONE_KIND, ZoneBrake, ZoneHeld, ZoneMode, ZoneObjectStatus, ZoneSets,
+    ZoneSpec, zone_object_name,
 };
 pub use zones::{ZoneEntry, Zones};
 

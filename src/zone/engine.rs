@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::EngineError;
+use super::brake::PastBrake;
 use super::dhcid::{DhcidBoard, Learned, Member};
 use super::fence::{Keeper, Role};
-use super::brake::PastBrake;
 use super::planning::{DhcidNames, Planning};
 use super::report::Traffic;
 use crate::dns::explain::Missing;

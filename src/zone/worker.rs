@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{Engine, Refreshed};
 use super::jitter::backoff;
-use super::{EngineError, Mailbox};
 use super::report::{Outcome, Report};
 use super::status::{StatusError, ZoneStatus};
+use super::{EngineError, Mailbox};
 use crate::model::{Claims, Name, RrSet, RrType};
 use crate::plan::{Action, Change, Plan};
 

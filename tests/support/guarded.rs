@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use super::wait;
 
 /// Starts `"$@"`, writes its process id, and kills it once the pipe on its standard input is closed.
-const GUARD: &str = r#""$@" < /dev/null & child=$!; echo $child > "$0.new" && mv "$0.new" "$0"; cat > /dev/null; kill -9 $child"#;
+const GUARD: &str =
+    r#""$@" < /dev/null & child=$!; echo $child > "$0.new" && mv "$0.new" "$0"; cat > /dev/null; kill -9 $child"#;
 
 /// A running program, killed on drop.
 pub struct Guarded {
@@ -45,7 +46,10 @@ impl Guarded {
             }
             assert!(guarded.log_end().contains("address already in use"), "{name} ended:\n{}", guarded.log_end());
         }
-        panic!("{name} found no free port five times:\n{}", std::fs::read_to_string(dir.join(format!("{name}.log"))).unwrap());
+        panic!(
+            "{name} found no free port five times:\n{}",
+            std::fs::read_to_string(dir.join(format!("{name}.log"))).unwrap()
+        );
     }
 
     /// Starts the program again after [`Guarded::kill`], with the same arguments.

@@ -33,7 +33,9 @@ pub fn record(name: &str, spec: &str) -> String {
 
 /// An object as YAML.
 pub fn record_in(namespace: &str, name: &str, spec: &str) -> String {
-    format!("---\napiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n")
+    format!(
+        "---\napiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
+    )
 }
 
 impl World {
