@@ -167,10 +167,7 @@ impl Calls {
         if !notice.namespace.is_empty() {
             about["namespace"] = json!(notice.namespace);
         }
-        let mut note = notice.note.as_str();
-        if note.len() > NOTE {
-            note = &note[..note.floor_char_boundary(NOTE)];
-        }
+        let note = cut(&notice.note, NOTE);
         // The name as client-go makes it; what an object's name and a nanosecond share never happened twice.
         let name = format!("{}.{:x}", cut(&notice.name, 230), now.as_nanosecond());
         let event: DynamicObject = serde_json::from_value(json!({
@@ -191,8 +188,10 @@ impl Calls {
 /// The server's limit of an event's note.
 const NOTE: usize = 1024;
 
-fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+/// The beginning of a text, of at most so many octets.
+pub fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
 }
 
 /// What pins a write to an object that was seen.

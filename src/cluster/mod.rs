@@ -13,7 +13,7 @@ mod lease;
 mod resources;
 
 pub use access::{Access, Target};
-pub use calls::{Calls, Held, Notice};
+pub use calls::{Calls, Held, Notice, cut};
 pub use error::CallError;
 pub use follow::{Followed, follow};
 pub use lease::{Decision, Lead, Leading, LeaseSettings, Sight, decide, keep};

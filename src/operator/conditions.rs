@@ -286,7 +286,7 @@ fn described(entry: &Entry, outcome: &Outcome) -> RecordStatus {
 fn cut(text: &str, most: usize) -> String {
     match text.len() <= most {
         true => text.to_owned(),
-        false => format!("{}…", &text[..text.floor_char_boundary(most)]),
+        false => format!("{}…", crate::cluster::cut(text, most)),
     }
 }
 

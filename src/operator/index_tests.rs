@@ -103,7 +103,7 @@ fn what_is_not_in_a_new_list_is_gone_and_only_that() {
     let (y, _) = apply(&mut index, seen("dns/y", 1, a("y", 2), "f"));
     edit(&mut index, "internal");
     let news = index.replace_all(Resource::Record, vec![seen("dns/y", 1, a("y", 2), "f")], Instant::now());
-    assert_eq!(news, [x.clone()]);
+    assert_eq!(news, std::slice::from_ref(&x));
     let told = edit(&mut index, "internal");
     assert_eq!((told.objects.get(&x), told.objects.get(&y)), (Some(&None), None));
     assert!(told.names[&name("x.internal")].is_empty());
