@@ -64,8 +64,7 @@ fn orphans_go_when_a_person_names_them_by_their_hash() {
     let _operator = world.operator_with("again", &[]);
     world.until("the orphan is counted", |world| world.zone("internal", "{.status.orphans}") == "1");
     let order = |hash: &str| {
-        let spec = format!(r#"{{"spec":{{"orphans":"Delete","orphansHash":"{hash}"}}}}"#);
-        world.cluster.must(&["patch", "dnszone", "internal", "--type=merge", "-p", &spec]);
+        world.order("internal", &format!(r#"{{"orphans":"Delete","orphansHash":"{hash}"}}"#));
         world.until("the order is taken off", |world| world.zone("internal", "{.spec.orphansHash}").is_empty());
     };
     order("0000000000000000");
@@ -151,8 +150,7 @@ fn a_zone_that_is_only_observed_is_not_written() {
     let _operator = world.operator();
     world.apply_ready("a", "{name: a.internal, a: [10.0.0.1]}");
     let mode = |mode: &str| {
-        let spec = format!(r#"{{"spec":{{"mode":"{mode}"}}}}"#);
-        world.cluster.must(&["patch", "dnszone", "internal", "--type=merge", "-p", &spec]);
+        world.order("internal", &format!(r#"{{"mode":"{mode}"}}"#));
         world.until("the mode is in force", |world| world.zone("internal", "{.status.mode}") == mode);
     };
     mode("Observe");

@@ -187,13 +187,13 @@ fn a_thousand_objects_come_and_go() {
     assert!(held >= 700, "no more than 30 % went: {held} are left");
     let some = world.cluster.must(&["get", "staticdnsrecord", "-o", "jsonpath={.items[0].metadata.name}"]);
     world.until("its status to say so", |world| world.condition(&some, "Ready", "reason") == "BrakeHeld");
-    let order = format!(r#"{{"spec":{{"release":"{hash}"}}}}"#);
-    world.cluster.must(&["patch", "dnszone", "internal", "--type=merge", "-p", &order]);
+    let order = format!(r#"{{"release":"{hash}"}}"#);
+    world.order("internal", &order);
     world.until("all are gone", |world| left(world) == 0);
     assert!(world.dig("n999.internal", "A").is_empty());
     assert_eq!(world.zone("internal", "{.spec.release}"), "", "a release is used once");
     // The same hash again is of nothing that is held.
-    world.cluster.must(&["patch", "dnszone", "internal", "--type=merge", "-p", &order]);
+    world.order("internal", &order);
     world.until("the order to be refused", |world| {
         world.zone("internal", "{.spec.release}").is_empty()
             && world.events("internal").iter().any(|event| event.starts_with("Warning StaleRelease"))

@@ -15,7 +15,8 @@ const USER: &str = "system:serviceaccount:knotwork:knotwork-operator";
 
 #[test]
 fn the_shipped_rights_are_enough_and_no_more() {
-    let setup = Setup::default().user(USER, &["system:serviceaccounts", "system:serviceaccounts:knotwork", "system:authenticated"]);
+    let setup = Setup::default()
+        .user(USER, &["system:serviceaccounts", "system:serviceaccounts:knotwork", "system:authenticated"]);
     let Some(world) = World::with(&setup) else { return };
     let rbac = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rbac").display().to_string();
     world.cluster.must(&["create", "namespace", "knotwork"]);
@@ -27,18 +28,21 @@ fn the_shipped_rights_are_enough_and_no_more() {
     // A whole life: made, in conflict, renamed, deleted; an order at a zone; events in namespaces of others.
     world.apply_ready("a", "{name: a.internal, a: [10.0.0.1], reverse: true}");
     world.cluster.must_apply(&record_in("team", "b", "{name: a.internal, a: [10.0.0.2]}"));
-    world.until("the conflict is an event", |world| world.events("b").iter().any(|event| event.contains("NameClaimed")));
+    world
+        .until("the conflict is an event", |world| world.events("b").iter().any(|event| event.contains("NameClaimed")));
     world.apply_ready("a", "{name: c.internal, a: [10.0.0.1]}");
-    world.cluster.must(&["patch", "dnszone", "internal", "--type=merge", "-p", r#"{"spec":{"release":"0123456789abcdef"}}"#]);
+    world.order("internal", r#"{"release":"0123456789abcdef"}"#);
     world.until("the order is taken off", |world| world.zone("internal", "{.spec.release}").is_empty());
     world.cluster.must(&["delete", "staticdnsrecord", "a", "--timeout=60s"]);
     let (_, numbers) = operator.get("/metrics");
-    let refused: Vec<&str> = numbers.lines().filter(|line| line.contains("api_errors") && line.contains("Forbidden")).collect();
+    let refused: Vec<&str> =
+        numbers.lines().filter(|line| line.contains("api_errors") && line.contains("Forbidden")).collect();
     assert!(refused.is_empty(), "{refused:?}\n{}", operator.log());
     assert_eq!(operator.number("knotwork_operator_lease_errors_total"), Some(0.0), "{}", operator.log());
 
     // What it has no business with.
-    let may = |args: &[&str]| world.cluster.kubectl_as(USER, &[&["auth", "can-i"], args].concat(), "").out.trim() == "yes";
+    let may =
+        |args: &[&str]| world.cluster.kubectl_as(USER, &[&["auth", "can-i"], args].concat(), "").out.trim() == "yes";
     for denied in [
         &["get", "secrets", "-A"][..],
         &["list", "secrets", "-A"],
@@ -61,7 +65,8 @@ fn the_shipped_rights_are_enough_and_no_more() {
 /// One right after the other is taken away: the operator says which it misses and goes on when it is back.
 #[test]
 fn a_right_that_is_missing_is_said_and_waited_for() {
-    let setup = Setup::default().user(USER, &["system:serviceaccounts", "system:serviceaccounts:knotwork", "system:authenticated"]);
+    let setup = Setup::default()
+        .user(USER, &["system:serviceaccounts", "system:serviceaccounts:knotwork", "system:authenticated"]);
     let Some(world) = World::with(&setup) else { return };
     let rbac = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rbac").display().to_string();
     world.cluster.must(&["create", "namespace", "knotwork"]);

@@ -109,7 +109,10 @@ impl World {
     pub fn operator_to(&self, name: &str, kubeconfig: &Path, flags: &[&str]) -> Operator {
         let command = |[port, _]: [u16; 2]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_knotwork"));
-            command.args(["operator", "--namespace", "default", "--listen", &format!("127.0.0.1:{port}")]);
+            command.args(["operator", "--listen", &format!("127.0.0.1:{port}")]);
+            if !flags.contains(&"--namespace") {
+                command.args(["--namespace", "default"]);
+            }
             command.arg("-c").arg(self.config()).arg("--kubeconfig").arg(kubeconfig).args(flags);
             command
         };
@@ -198,6 +201,12 @@ impl World {
     /// A field of a zone's object, by JSON path; empty where there is none.
     pub fn zone(&self, zone: &str, path: &str) -> String {
         self.cluster.kubectl(&["get", "dnszone", zone, "-o", &format!("jsonpath={path}")]).out
+    }
+
+    /// A person changes the spec of a zone's object, once there is one.
+    pub fn order(&self, zone: &str, spec: &str) {
+        self.until("the zone's object", |world| !world.zone(zone, "{.metadata.uid}").is_empty());
+        self.cluster.must(&["patch", "dnszone", zone, "--type=merge", "-p", &format!("{{\"spec\":{spec}}}")]);
     }
 
     /// Events about an object: type, reason and note.
