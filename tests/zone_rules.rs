@@ -118,7 +118,8 @@ fn the_defaults_are_pending() {
     assert_eq!(said, [("Reachable", "Unknown", "Pending"), ("InSync", "Unknown", "Pending")]);
 }
 
-/// Every column shows a field that is there, of its type, and the default ones fit into 120 characters.
+/// Every column shows a field that is there, of its type, and the default ones fit into 120 characters, also while the
+/// brake holds something.
 #[test]
 fn columns_show_fields_and_fit_a_terminal() {
     let crd = zone_crd::crd();
@@ -130,7 +131,7 @@ fn columns_show_fields_and_fit_a_terminal() {
             "Server" => "192.168.4.53:53".len(),
             "Serial" => "2026010100".len(),
             "Held" => 16,
-            "Reason" => "ServerUnreachable".len(),
+            "Reason" => "BrakeHeld".len(),
             _ => name.len(),
         };
         if column["priority"].as_u64().unwrap_or(0) == 0 {

@@ -52,7 +52,7 @@ pub fn crd() -> Value {
     })
 }
 
-/// The default ones fit into 120 characters with a hash and a long reason. What `InSync` and its reason say too
+/// The default ones fit into 120 characters, also while the brake holds something. What the reason says too
 /// (`ServerUnreachable`) is wide, as are the sets of others.
 fn columns() -> Value {
     let count = |name: &str, path: &str, priority: u8| {
