@@ -11,6 +11,7 @@ mod crds;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use support::guarded::running;
 use support::kube::{Cluster, Setup};
 use support::wait;
 
@@ -44,9 +45,9 @@ fn shipped_objects_are_taken_and_a_bad_one_is_refused_in_our_words() {
         "{}",
         said.err
     );
-    // The columns are ours, and status is a subresource: an object begins with conditions that wait for the operator.
+    // The columns are ours, and an object begins with conditions that wait for the operator.
     let table = cluster.must(&["get", RECORD, "-n", "dns"]);
-    assert!(table.starts_with("NAME ") && table.contains("routy.internal"), "{table}");
+    assert!(table.contains("FQDN") && table.matches("Pending").count() == table.lines().count() - 1, "{table}");
 }
 
 /// Each sample of `tests/spec/*.txt`, whose verdict the offline tests hold against our schema walker and `kube-cel`.
@@ -67,6 +68,10 @@ fn the_api_server_gives_the_verdicts_of_the_offline_tests() {
         let mut wrong = String::new();
         for (number, (verdict, spec)) in samples.iter().enumerate() {
             let taken = said.out.contains(&format!("{plural}.dns.knotwork.dev/s{number} created"));
+            // The API server drops a field that is null before it looks; only files are held to more.
+            if spec.contains(": null") {
+                continue;
+            }
             // "deep" is what only the code sees, knowing zones and other objects.
             if taken != matches!(*verdict, "good" | "deep") {
                 let about = format!("\"s{number}\" is invalid");
@@ -75,7 +80,7 @@ fn the_api_server_gives_the_verdicts_of_the_offline_tests() {
                 let _ = writeln!(wrong, "{spec}\n  offline {verdict}, the API server: {why}");
             }
         }
-        assert!(wrong.is_empty(), "{wrong}\n{}", said.err);
+        assert!(wrong.is_empty(), "{wrong}");
     }
 }
 
@@ -140,14 +145,12 @@ fn clusters_stand_side_by_side_and_leave_nothing_behind() {
         two.must(&["create", "namespace", "two"]);
         std::fs::write(two.dir().join("seen"), "").unwrap();
         let pids = two.pids();
-        assert!(pids.iter().all(|pid| Path::new(&format!("/proc/{pid}")).exists()));
+        assert!(pids.iter().all(|pid| running(*pid)));
         std::panic::resume_unwind(Box::new((two.dir().to_owned(), pids)));
     });
     let (folder, pids) = *folder.join().unwrap_err().downcast::<(std::path::PathBuf, Vec<u32>)>().unwrap();
     assert!(!folder.exists());
-    wait::until("the programs of the other cluster to be gone", || {
-        pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()).then_some(())
-    });
+    wait::until("the programs of the other cluster to be gone", || pids.iter().all(|pid| !running(*pid)).then_some(()));
     assert!(one.kubectl(&["get", "namespace", "two"]).err.contains("NotFound"));
     assert!(one.ready());
 }

@@ -124,7 +124,7 @@ impl Drop for Guarded {
 }
 
 /// Whether a process is there and not a zombie.
-fn running(pid: u32) -> bool {
+pub fn running(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }

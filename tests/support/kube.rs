@@ -7,10 +7,10 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::guarded::Guarded;
 use super::parts::{self, Program};
-use super::wait;
 
 /// What a cluster shall be like.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +55,9 @@ pub struct Cluster {
     port: u16,
     dir: tempfile::TempDir,
 }
+
+/// How long an API server may take to be ready: some seconds, or minutes on a machine that builds ten other things.
+const PATIENCE: Duration = Duration::from_secs(360);
 
 /// The user of [`Cluster::kubeconfig`], a member of system:masters.
 pub const ADMIN: &str = "admin";
@@ -228,15 +231,34 @@ impl Cluster {
 
     /// Whether the API server says that it is ready.
     pub fn ready(&self) -> bool {
-        self.kubectl(&["get", "--raw", "/readyz", "--request-timeout=5s"]).ok
+        self.readiness().ok
+    }
+
+    fn readiness(&self) -> Said {
+        self.kubectl(&["get", "--raw", "/readyz?verbose", "--request-timeout=10s"])
     }
 
     /// Waits until the API server is ready.
     pub fn wait_ready(&self) {
-        wait::until("a ready API server", || {
+        let begun = Instant::now();
+        loop {
+            let said = self.readiness();
+            if said.ok {
+                return;
+            }
             assert!(self.api.alive(), "the API server ended:\n{}", self.api.log_end());
-            self.ready().then_some(())
-        });
+            let etcd = || self.etcd.log_end();
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "not ready: {}{}\n{}\n{}",
+                said.out,
+                said.err,
+                self.api.log_end(),
+                etcd()
+            );
+            // Each look is a process, and takes from the server what it needs to become ready.
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// `kill -9` of the API server.
