@@ -86,7 +86,7 @@ impl ZoneResult {
             if plan.refused.is_some() {
                 exit = exit.and(Exit::Error);
             }
-            if !plan.conflicts.is_empty() || plan.held.is_some() {
+            if !plan.conflicts.is_empty() || plan.held.is_some() || plan.waiting.is_some() {
                 exit = exit.and(Exit::Left);
             }
             if !apply && !plan.is_settled() {
