@@ -142,3 +142,20 @@ fn explain_finds_addresses_labels_and_wildcards() {
     let kept = ["next: nothing for A (OwnedByOther)", "next: nothing for PTR: dhcp holds what is declared"];
     explain("kea.internal", 0, &kept, &["nothing to do"]);
 }
+
+/// An affix of ExternalDNS that nobody configured: doctor, plan and apply say the line, and a takeover does not come to it.
+#[test]
+fn a_forgotten_affix_is_told_by_doctor_and_plan() {
+    let zone = format!(
+        "{}web A 10.0.0.7\nk8s.a-web TXT \"heritage=external-dns,external-dns/owner=default,external-dns/resource=service/x/web\"\n",
+        knot::minimal_zone("internal")
+    );
+    let served = serve_zones(&[("internal", &zone)]);
+    let site = Site::new(served.server.addr());
+    site.put("web", "name: web.internal, a: [10.0.0.9], adopt: Takeover");
+    let line = "externalDns: [{prefix: \"k8s.\"}]";
+    for ran in [site.run(&["doctor"]), site.records_run(&["plan"]), site.apply(&[], 3)] {
+        assert!(ran.out.contains(line) && ran.out.contains("k8s.a-web.internal"), "{ran:#?}");
+    }
+    assert_eq!(served.server.counters().updates.load(std::sync::atomic::Ordering::Relaxed), 0, "nothing was sent");
+}

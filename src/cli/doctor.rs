@@ -227,3 +227,6 @@ impl Visit<'_> {
         }
     }
 }
+        for words in classifier.signs().stray_words() {
+            self.doubtful(&format!("zone {name}: {words}"));
+        }

@@ -11,6 +11,9 @@ pub fn zone(result: &ZoneResult) -> String {
     if let Some(error) = &result.error {
         out.push_str(&format!("**{}**: {}\n\n", error.reason(), cell(&error.to_string())));
     }
+    for note in &plan.notes {
+        out.push_str(&format!("Note: {}\n\n", cell(note)));
+    }
     let Some(plan) = &result.plan else { return out };
     if let Some((number, why)) = &plan.waiting {
         let waits = if *number == 1 { "1 delete waits" } else { &format!("{number} deletes wait") };

@@ -68,7 +68,8 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
     let zone = result.zone.to_relaxed();
     if let Some(plan) = &result.plan {
         let outcomes = result.applied.as_ref();
-        let quiet = plan.changes.is_empty() && plan.conflicts.is_empty() && plan.orphans.is_empty();
+        let quiet =
+            plan.changes.is_empty() && plan.conflicts.is_empty() && plan.orphans.is_empty() && plan.notes.is_empty();
         if !quiet {
             printer.line(&printer.paint(Tone::Bold, &format!("zone {zone} (serial {})", plan.serial)));
         }

@@ -278,6 +278,7 @@ impl Planner {
             });
             return plan;
         }
+        plan.notes.extend(self.signs.stray_words());
         let mut waiting = 0;
         for (name, named) in &self.named {
             let base = plan.changes.len();
