@@ -267,3 +267,16 @@ fn an_affix_that_is_not_configured_is_told_and_what_it_can_only_mean_is_left_alo
     world.rules.external_dns = vec![Affix { prefix: Some("k8s.".into()), ..Affix::default() }];
     assert!(world.plan().notes.is_empty());
 }
+
+#[test]
+fn a_set_that_adopt_from_would_take_is_named_by_its_holder() {
+    let mut world = neighbours().claim("a", "web A 10.0.9.9");
+    world.rules.adopt_from = vec![AdoptFrom::ExternalDns { owner: "default".into() }];
+    let plan = world.plan();
+    assert_eq!(lines(&plan), ["! web A NotIdentical externalDns default service/x/web"]);
+    assert!(
+        plan.conflicts[0].message.contains("adoptFrom takes over what is declared as it is"),
+        "{:?}",
+        plan.conflicts
+    );
+}
