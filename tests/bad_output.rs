@@ -159,3 +159,31 @@ fn a_forgotten_affix_is_told_by_doctor_and_plan() {
     }
     assert_eq!(served.server.counters().updates.load(std::sync::atomic::Ordering::Relaxed), 0, "nothing was sent");
 }
+
+/// What a change of the TTL alone is, wherever it is shown; and what waits, for machines too.
+#[test]
+fn a_takeover_that_changes_only_the_ttl_and_deletes_that_wait_are_shown() {
+    let served = serve_zones(&[("internal", &format!("{}old 900 A 10.0.0.7\n", knot::minimal_zone("internal")))]);
+    let site = Site::new(served.server.addr());
+    site.put("old", "name: old.internal, a: [10.0.0.7], adopt: Takeover");
+    let json = |args: &[&str]| -> serde_json::Value { serde_json::from_str(&site.records_run(args).out).unwrap() };
+    assert!(site.records_run(&["plan"]).out.contains("= old.internal. 900 -> 300 A 10.0.0.7"));
+    assert!(site.records_run(&["plan", "-o", "markdown"]).out.contains("| 900 → 300 |"));
+    let plan = json(&["plan", "-o", "json"]);
+    let change = &plan["zones"][0]["changes"][0];
+    assert_eq!((&change["oldTtl"], &change["ttl"]), (&900.into(), &300.into()));
+    assert!(plan["zones"][0]["waiting"].is_null());
+    let explain = site.run(&["explain", "old.internal", "-f", site.records().to_str().unwrap()]);
+    assert!(explain.out.contains("with TTL 300 instead of 900"), "{explain:#?}");
+    site.apply(&[], 0);
+    site.cut("old");
+    site.file("new.yaml", support::site::manifest("new", "name: new.internal, a: [10.0.0.8]").trim_end());
+    let plan = json(&["plan", "--prune", "-o", "json"]);
+    let waiting = &plan["zones"][0]["waiting"];
+    assert_eq!(waiting["deletes"], 1);
+    assert!(waiting["why"].as_str().unwrap().contains("end the file with a newline"), "{waiting}");
+    site.apply(&[], 0);
+    // Nothing but a wait is no table.
+    let table = site.records_run(&["plan", "--prune", "-o", "markdown"]).out;
+    assert!(table.contains("**1 delete waits**") && !table.contains("| --- |"), "{table}");
+}

@@ -292,7 +292,13 @@ impl Told<'_> {
         }
         let mut said = false;
         for change in plan.changes.iter().filter(|change| change.name == *name) {
-            let new = change.new.as_ref().map(|set| format!(" to {}", values(change.rtype, set))).unwrap_or_default();
+            let mut new =
+                change.new.as_ref().map(|set| format!(" to {}", values(change.rtype, set))).unwrap_or_default();
+            if let (Some(old), Some(set)) = (&change.old, &change.new)
+                && old.ttl != set.ttl
+            {
+                new.push_str(&format!(" with TTL {} instead of {}", set.ttl, old.ttl));
+            }
             let held = if change.held { ", held by the brake" } else { "" };
             let source = change.source.as_ref().map(|source| format!(" for {source}")).unwrap_or_default();
             let note = change.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();

@@ -3,7 +3,8 @@
 use super::endings::Endings;
 use super::pass::{Applied, ZoneResult};
 use super::printer::{Printer, Tone};
-use super::words::{count, values};
+use super::words::{count, ttls, values};
+use crate::model::Name;
 use crate::plan::{Action, Change, Plan};
 use crate::source::Loaded;
 use crate::zone::{ChangeOutcome, Outcome};
@@ -143,18 +144,16 @@ fn change(change: &Change, outcome: Option<&ChangeOutcome>, endings: &Endings<'_
     let (mark, tone) = sign(change.action);
     let old = change.old.as_ref().map(|set| values(change.rtype, set));
     let new = change.new.as_ref().map(|set| values(change.rtype, set));
-    let ttl = |set: &Option<crate::model::RrSet>| set.as_ref().map_or(0, |set| set.ttl);
+    let ttl = ttls(change.old.as_ref(), change.new.as_ref(), "->");
     let (name, rtype) = (&change.name, change.rtype);
     let body = match change.action {
-        Action::Create => format!("{name} {} {rtype} {}", ttl(&change.new), new.unwrap_or_default()),
-        Action::Adopt if old.is_none() || old == new => {
-            format!("{name} {} {rtype} {}", ttl(&change.new), new.unwrap_or_default())
-        }
+        Action::Create => format!("{name} {ttl} {rtype} {}", new.unwrap_or_default()),
+        Action::Adopt if old.is_none() || old == new => format!("{name} {ttl} {rtype} {}", new.unwrap_or_default()),
         Action::Replace | Action::Adopt => {
-            format!("{name} {} {rtype} {} -> {}", ttl(&change.new), old.unwrap_or_default(), new.unwrap_or_default())
+            format!("{name} {ttl} {rtype} {} -> {}", old.unwrap_or_default(), new.unwrap_or_default())
         }
-        Action::Ttl => format!("{name} {rtype} ttl {} -> {}", ttl(&change.old), ttl(&change.new)),
-        Action::Delete => format!("{name} {} {rtype} {}", ttl(&change.old), old.unwrap_or_default()),
+        Action::Ttl => format!("{name} {rtype} ttl {ttl}"),
+        Action::Delete => format!("{name} {ttl} {rtype} {}", old.unwrap_or_default()),
         Action::Remark => format!("{name} {rtype} marker rewritten"),
         Action::Release => format!("{name} {rtype} marker removed, the record stays as it is"),
     };
