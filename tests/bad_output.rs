@@ -187,3 +187,30 @@ fn a_takeover_that_changes_only_the_ttl_and_deletes_that_wait_are_shown() {
     let table = site.records_run(&["plan", "--prune", "-o", "markdown"]).out;
     assert!(table.contains("**1 delete waits**") && !table.contains("| --- |"), "{table}");
 }
+
+/// Zones come as the configuration lists them, and what their server says of all alike is said once.
+#[test]
+fn zones_come_in_the_order_of_the_configuration_and_one_bad_key_is_one_error() {
+    let zones = ["zz.test", "internal", "aa.test"];
+    let texts = zones.map(|zone| (zone, knot::minimal_zone(zone)));
+    let served = serve_zones(&texts.each_ref().map(|(zone, text)| (*zone, text.as_str())));
+    let site = Site::new(served.server.addr());
+    site.config(&site.config_text().replace(
+        "- {name: internal, defaultTtl: 300}",
+        "- {name: zz.test}\n      - {name: internal}\n      - {name: aa.test}",
+    ));
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    let plan: serde_json::Value = serde_json::from_str(&site.records_run(&["plan", "-o", "json"]).out).unwrap();
+    let order: Vec<&str> =
+        plan["zones"].as_array().unwrap().iter().map(|zone| zone["zone"].as_str().unwrap()).collect();
+    assert_eq!(order, ["zz.test.", "internal.", "aa.test."]);
+    std::fs::write(site.dir().join("key.b64"), "bm90IHRoZSBzZWNyZXQgb2YgdGhlIHNlcnZlciBhdCBhbGw=").unwrap();
+    let ran = site.records_run(&["plan", "--release", "0000000000000000"]);
+    assert_eq!(ran.err.matches("secret").count(), 1, "{ran:#?}");
+    assert_eq!(ran.err.matches("the same as for the zone zz.test, of the same server").count(), 2, "{ran:#?}");
+    assert!(ran.err.contains("nobody knows before it can be read"), "{ran:#?}");
+    let doctor = site.run(&["doctor"]);
+    assert_eq!(doctor.out.matches("FAIL").count(), 1, "{doctor:#?}");
+    assert!(doctor.out.contains("2 more zones of this server not tried"), "{doctor:#?}");
+    assert!(!doctor.out.contains(".;") && !ran.err.contains(".;"), "{doctor:#?}");
+}

@@ -173,9 +173,10 @@ impl Told<'_> {
     /// Says which zones could not be read.
     fn errors(&self, printer: &mut Printer) -> Exit {
         let mut exit = Exit::Done;
+        let repeats = super::pass::repeats(self.results);
         for result in self.results {
             if let Some(error) = &result.error {
-                printer.error(&format!("zone {} ({}): {error}", result.zone.to_relaxed(), error.reason()));
+                printer.error(&super::pass::error_line(result, error, &repeats));
                 exit = Exit::Error;
             }
         }

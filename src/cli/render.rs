@@ -1,7 +1,9 @@
 //! Plans and what became of them, as lines for people.
 
+use std::collections::HashMap;
+
 use super::endings::Endings;
-use super::pass::{Applied, ZoneResult};
+use super::pass::{Applied, ZoneResult, error_line};
 use super::printer::{Printer, Tone};
 use super::words::{count, ttls, values};
 use crate::model::Name;
@@ -15,6 +17,8 @@ pub struct Again<'a> {
     pub command: &'a str,
     /// Whether changes were sent.
     pub applied: bool,
+    /// Zones of which the same is said as of another, [`super::pass::repeats`].
+    pub repeats: &'a HashMap<Name, Name>,
 }
 
 /// How loud something is said.
@@ -119,7 +123,7 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
         held(&zone, plan, again, printer);
     }
     if let Some(error) = &result.error {
-        printer.error(&format!("zone {zone} ({}): {error}", error.reason()));
+        printer.error(&error_line(result, error, again.repeats));
     }
 }
 
