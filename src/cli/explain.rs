@@ -291,6 +291,8 @@ impl Told<'_> {
             printer.line("  next: unknown, it depends on the manifests");
             return;
         }
+        // Another instance's fence, for one: nothing of it is sent before that is settled.
+        let next = if result.error.is_some() { "next, once the zone can be written" } else { "next" };
         let mut said = false;
         for change in plan.changes.iter().filter(|change| change.name == *name) {
             let mut new =
@@ -303,7 +305,7 @@ impl Told<'_> {
             let held = if change.held { ", held by the brake" } else { "" };
             let source = change.source.as_ref().map(|source| format!(" for {source}")).unwrap_or_default();
             let note = change.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-            printer.line(&format!("  next: {} {}{new}{source}{held}{note}", change.action.word(), change.rtype));
+            printer.line(&format!("  {next}: {} {}{new}{source}{held}{note}", change.action.word(), change.rtype));
             said = true;
         }
         for conflict in plan.conflicts.iter().filter(|conflict| conflict.name == *name) {
