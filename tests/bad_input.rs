@@ -215,6 +215,33 @@ fn an_empty_or_missing_world_deletes_nothing() {
 }
 
 #[test]
+fn a_file_that_may_be_cut_short_deletes_nothing() {
+    let Some(knot) = knot() else { return };
+    let site = Site::new(knot.addr);
+    let whole = site::many("doc", 4, 30);
+    site.file("all.yaml", &whole);
+    site.apply(&["--prune"], 0);
+    let there = || site::zone(knot.addr, "internal").iter().filter(|line| line.contains(" A 10.30.")).count();
+    for at in (1..whole.len()).step_by(23).filter(|at| whole.as_bytes()[at - 1] != b'\n') {
+        site.file("all.yaml", &whole[..at]);
+        let ran = site.records_run(&["apply", "--prune", "--allow-empty"]);
+        assert!(ran.code == 3 || ran.code == 1, "{at}: {ran:?}");
+        assert!(said(&ran).contains("all.yaml"), "{at}: {ran:?}");
+        assert_eq!(there(), 4, "cut at {at}");
+    }
+    let end = whole.rfind("---").unwrap();
+    site.file("all.yaml", &whole[..end - 1]);
+    let words = ["1 delete waits", "all.yaml may be cut short", "end the file with a newline"];
+    expect(&site.records_run(&["plan", "--prune"]), 3, &words);
+    // Whoever never deletes is not told of it.
+    let ran = site.records_run(&["apply"]);
+    assert!(ran.code == 0 && !said(&ran).contains("newline"), "{ran:?}");
+    site.file("all.yaml", &whole[..end]);
+    site.apply(&["--prune"], 0);
+    assert_eq!(there(), 3);
+}
+
+#[test]
 fn ten_thousand_documents_in_one_file() {
     let Some(knot) = knot() else { return };
     let site = Site::new(knot.addr);

@@ -142,3 +142,112 @@ fn explain_finds_addresses_labels_and_wildcards() {
     let kept = ["next: nothing for A (OwnedByOther)", "next: nothing for PTR: dhcp holds what is declared"];
     explain("kea.internal", 0, &kept, &["nothing to do"]);
 }
+
+/// What a change of the TTL alone is, wherever it is shown; and what waits, for machines too.
+#[test]
+fn a_takeover_that_changes_only_the_ttl_and_deletes_that_wait_are_shown() {
+    let served = serve_zones(&[("internal", &format!("{}old 900 A 10.0.0.7\n", knot::minimal_zone("internal")))]);
+    let site = Site::new(served.server.addr());
+    site.put("old", "name: old.internal, a: [10.0.0.7], adopt: Takeover");
+    let json = |args: &[&str]| -> serde_json::Value { serde_json::from_str(&site.records_run(args).out).unwrap() };
+    assert!(site.records_run(&["plan"]).out.contains("= old.internal. 900 -> 300 A 10.0.0.7"));
+    assert!(site.records_run(&["plan", "-o", "markdown"]).out.contains("| 900 → 300 |"));
+    let plan = json(&["plan", "-o", "json"]);
+    let change = &plan["zones"][0]["changes"][0];
+    assert_eq!((&change["oldTtl"], &change["ttl"]), (&900.into(), &300.into()));
+    assert!(plan["zones"][0]["waiting"].is_null());
+    let explain = site.run(&["explain", "old.internal", "-f", site.records().to_str().unwrap()]);
+    assert!(explain.out.contains("with TTL 300 instead of 900"), "{explain:#?}");
+    site.apply(&[], 0);
+    site.cut("old");
+    site.file("new.yaml", support::site::manifest("new", "name: new.internal, a: [10.0.0.8]").trim_end());
+    let plan = json(&["plan", "--prune", "-o", "json"]);
+    let waiting = &plan["zones"][0]["waiting"];
+    assert_eq!(waiting["deletes"], 1);
+    assert!(waiting["why"].as_str().unwrap().contains("end the file with a newline"), "{waiting}");
+    site.apply(&[], 0);
+    // Nothing but a wait is no table.
+    let table = site.records_run(&["plan", "--prune", "-o", "markdown"]).out;
+    assert!(table.contains("**1 delete waits**") && !table.contains("| --- |"), "{table}");
+}
+
+/// Zones come as the configuration lists them, and what their server says of all alike is said once.
+#[test]
+fn zones_come_in_the_order_of_the_configuration_and_one_bad_key_is_one_error() {
+    let zones = ["zz.test", "internal", "aa.test"];
+    let texts = zones.map(|zone| (zone, knot::minimal_zone(zone)));
+    let served = serve_zones(&texts.each_ref().map(|(zone, text)| (*zone, text.as_str())));
+    let site = Site::new(served.server.addr());
+    site.config(&site.config_text().replace(
+        "- {name: internal, defaultTtl: 300}",
+        "- {name: zz.test}\n      - {name: internal}\n      - {name: aa.test}",
+    ));
+    site.put("a", "name: a.internal, a: [10.0.0.1]");
+    let plan: serde_json::Value = serde_json::from_str(&site.records_run(&["plan", "-o", "json"]).out).unwrap();
+    let order: Vec<&str> =
+        plan["zones"].as_array().unwrap().iter().map(|zone| zone["zone"].as_str().unwrap()).collect();
+    assert_eq!(order, ["zz.test.", "internal.", "aa.test."]);
+    std::fs::write(site.dir().join("key.b64"), "bm90IHRoZSBzZWNyZXQgb2YgdGhlIHNlcnZlciBhdCBhbGw=").unwrap();
+    let ran = site.records_run(&["plan", "--release", "0000000000000000"]);
+    assert_eq!(ran.err.matches("secret").count(), 1, "{ran:#?}");
+    assert_eq!(ran.err.matches("the same as for the zone zz.test, of the same server").count(), 2, "{ran:#?}");
+    assert!(ran.err.contains("nobody knows before it can be read"), "{ran:#?}");
+    let doctor = site.run(&["doctor"]);
+    assert_eq!(doctor.out.matches("FAIL").count(), 1, "{doctor:#?}");
+    assert!(doctor.out.contains("2 more zones of this server not tried"), "{doctor:#?}");
+    assert!(!doctor.out.contains(".;") && !ran.err.contains(".;"), "{doctor:#?}");
+}
+
+#[test]
+fn advice_fits_what_went_wrong() {
+    let reverse = format!("{}7.0.0 PTR other.internal.\n", knot::minimal_zone("10.in-addr.arpa"));
+    let served = serve_zones(&[("internal", &knot::minimal_zone("internal")), ("10.in-addr.arpa", &reverse)]);
+    let site = Site::new(served.server.addr());
+    site.config(
+        &site
+            .config_text()
+            .replace("{name: internal, defaultTtl: 300}", "{name: internal}\n      - {name: 10.in-addr.arpa}"),
+    );
+    site.put("a", "name: a.internal, a: [10.0.0.7], reverse: true, adopt: Takeover");
+    let ran = site.records_run(&["plan"]);
+    let line = ran.out.lines().find(|line| line.contains("NotIdentical")).expect("the PTR");
+    assert!(line.contains("declare this PTR by itself"), "{line}");
+    site.cut("a");
+    // Two objects that nobody separated.
+    let two = support::site::manifest("a", "name: a.internal, a: [10.0.0.1]")
+        + support::site::manifest("b", "name: b.internal, a: [10.0.0.2]").trim_start_matches("---\n");
+    site.file("two.yaml", &two);
+    let ran = site.records_run(&["plan"]);
+    assert!(ran.err.contains("two.yaml:6:1: a second object begins here") && ran.err.contains("`---`"), "{ran:#?}");
+    assert_eq!(ran.err.matches("error:").count(), 1, "{ran:#?}");
+    std::fs::remove_file(site.records().join("two.yaml")).unwrap();
+    site.put("c", "name: c.internal, a: [10.0.0.3]");
+    // A link to a disk that is away.
+    std::os::unix::fs::symlink("/nonexistent/disk", site.records().join("more.yaml")).unwrap();
+    let ran = site.records_run(&["plan"]);
+    assert!(ran.err.contains("more.yaml: is a link to /nonexistent/disk, which is not there"), "{ran:#?}");
+    let named = std::process::Command::new(env!("CARGO_BIN_EXE_knotwork"))
+        .args(["zone", "list"])
+        .env("KNOTWORK_CONFIG", "/nonexistent/k.yaml")
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&named.stderr);
+    assert!(words.contains("/nonexistent/k.yaml is named by the variable KNOTWORK_CONFIG"), "{words}");
+}
+
+/// An affix of ExternalDNS that nobody configured: doctor, plan and apply say the line, and a takeover does not come to it.
+#[test]
+fn a_forgotten_affix_is_told_by_doctor_and_plan() {
+    let zone = format!(
+        "{}web A 10.0.0.7\nk8s.a-web TXT \"heritage=external-dns,external-dns/owner=default,external-dns/resource=service/x/web\"\n",
+        knot::minimal_zone("internal")
+    );
+    let served = serve_zones(&[("internal", &zone)]);
+    let site = Site::new(served.server.addr());
+    site.put("web", "name: web.internal, a: [10.0.0.9], adopt: Takeover");
+    let line = "externalDns: [{prefix: \"k8s.\"}]";
+    for ran in [site.run(&["doctor"]), site.records_run(&["plan"]), site.apply(&[], 3)] {
+        assert!(ran.out.contains(line) && ran.out.contains("k8s.a-web.internal"), "{ran:#?}");
+    }
+    assert_eq!(served.server.counters().updates.load(std::sync::atomic::Ordering::Relaxed), 0, "nothing was sent");
+}

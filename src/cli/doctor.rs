@@ -45,6 +45,9 @@ pub async fn doctor(config: Option<PathBuf>, printer: &mut Printer) -> Exit {
     if failed { Exit::Error } else { Exit::Done }
 }
 
+/// A server that answers nothing of ours, whatever the zone.
+struct Silent;
+
 /// A visit to all servers.
 pub(super) struct Visit<'a> {
     printer: &'a mut Printer,
@@ -83,8 +86,20 @@ impl Visit<'_> {
                 self.clock(settings, &session, &zone.rules.zone).await;
             }
             let mut views = Vec::new();
-            for zone in &settings.zones {
-                views.extend(self.zone(config, &session, zone).await.map(|view| (&zone.rules, view)));
+            for (at, zone) in settings.zones.iter().enumerate() {
+                match self.zone(config, &session, zone).await {
+                    Ok(view) => views.extend(view.map(|view| (&zone.rules, view))),
+                    // Of the other zones it would say the same.
+                    Err(Silent) => {
+                        if let Some(more @ 1..) = settings.zones.len().checked_sub(at + 1) {
+                            self.doubtful(&format!(
+                                "{} of this server not tried, for the same reason",
+                                count(more, "more zone")
+                            ));
+                        }
+                        break;
+                    }
+                }
             }
             // Whose a PTR is may depend on its target, in another zone.
             let dhcid: HashSet<Name> = views.iter().flat_map(|(_, view)| super::pass::dhcid_names(view)).collect();
@@ -108,14 +123,26 @@ impl Visit<'_> {
     }
 
     /// Tries a zone; gives it when it could be read.
-    async fn zone(&mut self, config: &Config, session: &Arc<Session>, settings: &ZoneSettings) -> Option<View> {
+    async fn zone(
+        &mut self,
+        config: &Config,
+        session: &Arc<Session>,
+        settings: &ZoneSettings,
+    ) -> Result<Option<View>, Silent> {
         let zone = &settings.rules.zone;
         let name = zone.to_relaxed();
         let serial = match session.soa(zone).await {
             Ok(serial) => serial,
             Err(error) => {
                 self.bad(&format!("zone {name}: {}", self.with_remedy(config, &error)));
-                return None;
+                let about_server = matches!(
+                    error,
+                    ServerError::Unreachable { .. }
+                        | ServerError::Timeout { .. }
+                        | ServerError::Tsig { .. }
+                        | ServerError::ClockSkew { .. }
+                );
+                return if about_server { Err(Silent) } else { Ok(None) };
             }
         };
         self.good(&format!("zone {name}: answers, serial {serial}"));
@@ -123,13 +150,13 @@ impl Visit<'_> {
             Ok(Transfer::Full(view)) => view,
             Ok(_) => {
                 self.bad(&format!("zone {name}: the transfer brought no zone"));
-                return None;
+                return Ok(None);
             }
             Err(error) => {
                 // The answer before this one proved the key.
                 let error = key_is_good(error, session, Missing::Action);
                 self.bad(&format!("zone {name}: transfer: {}", self.with_remedy(config, &error)));
-                return None;
+                return Ok(None);
             }
         };
         self.good(&format!("zone {name}: transfer allowed, {}", count(view.name_count(), "name")));
@@ -142,7 +169,7 @@ impl Visit<'_> {
         } else {
             self.rights(session, &settings.rules).await;
         }
-        Some(view)
+        Ok(Some(view))
     }
 
     fn with_remedy(&self, config: &Config, error: &ServerError) -> String {
@@ -158,7 +185,10 @@ impl Visit<'_> {
             }
             _ => String::new(),
         };
-        format!("({}) {error}{}{line}", error.reason(), if line.is_empty() { "" } else { "; " })
+        if line.is_empty() {
+            return format!("({}) {error}", error.reason());
+        }
+        format!("({}) {}; {line}", error.reason(), error.to_string().trim_end_matches('.'))
     }
 
     /// Whether the server keeps enough history to tell what changed.
@@ -212,6 +242,9 @@ impl Visit<'_> {
         let classifier = Classifier::new(rules, view).dhcid_names(&lookup);
         if let Some(at) = classifier.signs().mislabelled() {
             self.bad(&format!("zone {name}: {at} is a marker of ours under another label than \"{}\"; set `marker: {{label: …}}` back", rules.label));
+        }
+        for words in classifier.signs().stray_words() {
+            self.doubtful(&format!("zone {name}: {words}"));
         }
         let counts = classifier.counts();
         let others: Vec<String> = counts.others.iter().map(|(class, number)| format!("{number} {class}")).collect();

@@ -173,9 +173,10 @@ impl Told<'_> {
     /// Says which zones could not be read.
     fn errors(&self, printer: &mut Printer) -> Exit {
         let mut exit = Exit::Done;
+        let repeats = super::pass::repeats(self.results);
         for result in self.results {
             if let Some(error) = &result.error {
-                printer.error(&format!("zone {} ({}): {error}", result.zone.to_relaxed(), error.reason()));
+                printer.error(&super::pass::error_line(result, error, &repeats));
                 exit = Exit::Error;
             }
         }
@@ -290,13 +291,21 @@ impl Told<'_> {
             printer.line("  next: unknown, it depends on the manifests");
             return;
         }
+        // Another instance's fence, for one: nothing of it is sent before that is settled.
+        let next = if result.error.is_some() { "next, once the zone can be written" } else { "next" };
         let mut said = false;
         for change in plan.changes.iter().filter(|change| change.name == *name) {
-            let new = change.new.as_ref().map(|set| format!(" to {}", values(change.rtype, set))).unwrap_or_default();
+            let mut new =
+                change.new.as_ref().map(|set| format!(" to {}", values(change.rtype, set))).unwrap_or_default();
+            if let (Some(old), Some(set)) = (&change.old, &change.new)
+                && old.ttl != set.ttl
+            {
+                new.push_str(&format!(" with TTL {} instead of {}", set.ttl, old.ttl));
+            }
             let held = if change.held { ", held by the brake" } else { "" };
             let source = change.source.as_ref().map(|source| format!(" for {source}")).unwrap_or_default();
             let note = change.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-            printer.line(&format!("  next: {} {}{new}{source}{held}{note}", change.action.word(), change.rtype));
+            printer.line(&format!("  {next}: {} {}{new}{source}{held}{note}", change.action.word(), change.rtype));
             said = true;
         }
         for conflict in plan.conflicts.iter().filter(|conflict| conflict.name == *name) {

@@ -50,7 +50,7 @@ fn zone(result: &ZoneResult) -> Value {
     let name = result.zone.to_string();
     let error = result.error.as_ref().map(error_value);
     let Some(plan) = &result.plan else {
-        return json!({"zone": name, "serial": null, "held": null, "changes": [], "conflicts": [], "orphans": [], "skipped": {}, "error": error});
+        return json!({"zone": name, "serial": null, "held": null, "waiting": null, "changes": [], "conflicts": [], "orphans": [], "skipped": {}, "notes": [], "error": error});
     };
     let changes: Vec<Value> = plan
         .changes
@@ -62,6 +62,7 @@ fn zone(result: &ZoneResult) -> Value {
                 "name": change.name.to_string(),
                 "type": change.rtype.to_string(),
                 "ttl": ttl,
+                "oldTtl": change.old.as_ref().map(|set| set.ttl),
                 "old": set_values(change.rtype, change.old.as_ref()),
                 "new": set_values(change.rtype, change.new.as_ref()),
                 "source": change.source.as_ref().map(|source| source.as_str()),
@@ -98,11 +99,12 @@ fn zone(result: &ZoneResult) -> Value {
     let held = plan.held.as_ref().map(|held| {
         json!({"hash": held.hash, "deletes": held.deletes, "replaces": held.replaces, "takeovers": held.takeovers, "owned": held.owned, "limit": held.limit, "recent": held.recent})
     });
+    let waiting = plan.waiting.as_ref().map(|(deletes, why)| json!({"deletes": deletes, "why": why}));
     let serial = result.applied.as_ref().and_then(|applied| applied.serial).unwrap_or(plan.serial);
     let refused = plan.refused.as_ref().map(|refused| json!({"reason": refused.reason, "message": refused.message}));
     json!({
-        "zone": name, "serial": serial, "held": held, "changes": changes, "conflicts": conflicts, "orphans": orphans,
-        "skipped": plan.skipped, "error": error.or(refused),
+        "zone": name, "serial": serial, "held": held, "waiting": waiting, "changes": changes, "conflicts": conflicts,
+        "orphans": orphans, "skipped": plan.skipped, "notes": plan.notes, "error": error.or(refused),
     })
 }
 

@@ -2,8 +2,7 @@
 
 use super::pass::ZoneResult;
 use super::plain::{cell, code};
-use super::words::{count, values};
-use crate::plan::Action;
+use super::words::{count, ttls, values};
 
 /// One zone.
 pub fn zone(result: &ZoneResult) -> String {
@@ -12,6 +11,9 @@ pub fn zone(result: &ZoneResult) -> String {
         out.push_str(&format!("**{}**: {}\n\n", error.reason(), cell(&error.to_string())));
     }
     let Some(plan) = &result.plan else { return out };
+    for note in &plan.notes {
+        out.push_str(&format!("Note: {}\n\n", cell(note)));
+    }
     if let Some((number, why)) = &plan.waiting {
         let waits = if *number == 1 { "1 delete waits" } else { &format!("{number} deletes wait") };
         out.push_str(&format!("**{waits}** until everything can be read: {}\n\n", cell(why)));
@@ -20,15 +22,17 @@ pub fn zone(result: &ZoneResult) -> String {
         out.push_str("Nothing to do.\n\n");
         return out;
     }
-    out.push_str("| Action | Name | Type | TTL | Old | New | Source |\n| --- | --- | --- | ---: | --- | --- | --- |\n");
+    let rows = plan.changes.len() + plan.conflicts.len() + plan.orphans.len();
+    if rows > 0 {
+        out.push_str(
+            "| Action | Name | Type | TTL | Old | New | Source |\n| --- | --- | --- | ---: | --- | --- | --- |\n",
+        );
+    }
     for change in &plan.changes {
         let side = |set: &Option<crate::model::RrSet>| {
             set.as_ref().map(|set| code(&values(change.rtype, set))).unwrap_or_default()
         };
-        let ttl = match (change.action, &change.old, &change.new) {
-            (Action::Ttl, Some(old), Some(new)) => format!("{} → {}", old.ttl, new.ttl),
-            (_, old, new) => new.as_ref().or(old.as_ref()).map(|set| set.ttl.to_string()).unwrap_or_default(),
-        };
+        let ttl = ttls(change.old.as_ref(), change.new.as_ref(), "→");
         let held = if change.held { " (held)" } else { "" };
         let source = change.source.as_ref().map(|source| code(source.as_str())).unwrap_or_default();
         out.push_str(&format!(

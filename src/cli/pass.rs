@@ -86,7 +86,7 @@ impl ZoneResult {
             if plan.refused.is_some() {
                 exit = exit.and(Exit::Error);
             }
-            if !plan.conflicts.is_empty() || plan.held.is_some() {
+            if !plan.conflicts.is_empty() || plan.held.is_some() || plan.waiting.is_some() {
                 exit = exit.and(Exit::Left);
             }
             if !apply && !plan.is_settled() {
@@ -108,6 +108,36 @@ impl ZoneResult {
     }
 }
 
+/// Zones whose error is what their server said of a zone before them, with that zone: a bad key need not be explained for
+/// each of them.
+pub fn repeats(results: &[ZoneResult]) -> HashMap<Name, Name> {
+    let mut first: HashMap<(std::net::SocketAddr, &str, String), &Name> = HashMap::new();
+    let mut repeats = HashMap::new();
+    for result in results {
+        let Some(EngineError::Server(error)) = &result.error else { continue };
+        let place = error.place();
+        let words = error.to_string().replace(&result.zone.to_relaxed(), "");
+        match first.entry((place.server, error.reason(), words)) {
+            std::collections::hash_map::Entry::Occupied(known) => {
+                repeats.insert(result.zone.clone(), (*known.get()).clone());
+            }
+            std::collections::hash_map::Entry::Vacant(new) => {
+                new.insert(&result.zone);
+            }
+        }
+    }
+    repeats
+}
+
+/// How the error of a zone is said.
+pub fn error_line(result: &ZoneResult, error: &EngineError, repeats: &HashMap<Name, Name>) -> String {
+    let words = match repeats.get(&result.zone) {
+        Some(first) => format!("the same as for the zone {}, of the same server", first.to_relaxed()),
+        None => error.to_string(),
+    };
+    format!("zone {} ({}): {words}", result.zone.to_relaxed(), error.reason())
+}
+
 /// What keeps a whole zone from being read or written is an error, whoever is the cause; that it is only watched is as
 /// somebody wished.
 fn error_exit(error: &EngineError) -> Exit {
@@ -122,6 +152,8 @@ pub struct Pass {
     seats: Vec<(Seat, Option<EngineError>)>,
     failed: Vec<(Name, EngineError)>,
     dhcid: Arc<HashSet<Name>>,
+    /// The zones as the configuration lists them.
+    order: Vec<Name>,
 }
 
 impl Pass {
@@ -145,7 +177,12 @@ impl Pass {
                 Err(error) => failed.push((Name::root(), EngineError::Internal(error.to_string()))),
             }
         }
-        let pass = Pass { seats, failed, dhcid: Arc::default() };
+        let pass = Pass {
+            seats,
+            failed,
+            dhcid: Arc::default(),
+            order: config.zones().map(|zone| zone.rules.zone.clone()).collect(),
+        };
         pass.share_dhcid()
     }
 
@@ -214,7 +251,8 @@ impl Pass {
         for (zone, error) in self.failed.drain(..) {
             results.push(ZoneResult::planned(zone, Err(error)));
         }
-        results.sort_by(|a, b| a.zone.cmp(&b.zone));
+        let place: HashMap<&Name, usize> = self.order.iter().enumerate().map(|(at, zone)| (zone, at)).collect();
+        results.sort_by_key(|result| place.get(&result.zone).copied());
         results
     }
 

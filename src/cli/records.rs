@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::args::{Apply, Output, Plan, Source};
 use super::exit::Exit;
-use super::pass::{Pass, ZoneResult, source_exit};
+use super::pass::{self, Pass, ZoneResult, source_exit};
 use super::printer::Printer;
 use super::render::Again;
 use super::{json, markdown, render, site};
@@ -82,6 +82,15 @@ fn unknown_release(hash: &str, results: &[ZoneResult]) -> Option<String> {
         .filter_map(|plan| Some((plan.zone.to_relaxed(), &plan.held.as_ref()?.hash)))
         .map(|(zone, hash)| format!("{hash} in zone {zone}"))
         .collect();
+    let unread: Vec<String> =
+        results.iter().filter(|result| result.plan.is_none()).map(|result| result.zone.to_relaxed()).collect();
+    if !unread.is_empty() {
+        return Some(format!(
+            "--release {hash}: it is not among what is held in the zones that could be read; what is held in {} nobody knows \
+             before it can be read",
+            unread.join(", ")
+        ));
+    }
     let there = match held.is_empty() {
         true => "nothing is held".to_owned(),
         false => format!("held are: {}; the hash changes with the operations", held.join(", ")),
@@ -132,6 +141,7 @@ impl Run<'_> {
     }
 
     fn show(&self, loaded: &Loaded, results: &[ZoneResult], printer: &mut Printer) {
+        let repeats = pass::repeats(results);
         match self.output {
             Output::Json => {
                 let text = serde_json::to_string_pretty(&json::run(loaded, results, self.apply)).unwrap_or_default();
@@ -139,7 +149,7 @@ impl Run<'_> {
                 // People who read JSON still want to see at once that something is wrong.
                 for result in results {
                     if let Some(error) = &result.error {
-                        printer.error(&format!("zone {} ({}): {error}", result.zone.to_relaxed(), error.reason()));
+                        printer.error(&pass::error_line(result, error, &repeats));
                     }
                 }
                 render::source(loaded, self.source.allow_empty, printer);
@@ -151,7 +161,7 @@ impl Run<'_> {
             Output::Text => {
                 render::source(loaded, self.source.allow_empty, printer);
                 let command = self.command();
-                let again = Again { command: &command, applied: self.apply };
+                let again = Again { command: &command, applied: self.apply, repeats: &repeats };
                 results.iter().for_each(|result| render::zone(result, &again, printer));
             }
         }

@@ -1,9 +1,12 @@
 //! Plans and what became of them, as lines for people.
 
+use std::collections::HashMap;
+
 use super::endings::Endings;
-use super::pass::{Applied, ZoneResult};
+use super::pass::{Applied, ZoneResult, error_line};
 use super::printer::{Printer, Tone};
-use super::words::{count, values};
+use super::words::{count, ttls, values};
+use crate::model::Name;
 use crate::plan::{Action, Change, Plan};
 use crate::source::Loaded;
 use crate::zone::{ChangeOutcome, Outcome};
@@ -14,6 +17,8 @@ pub struct Again<'a> {
     pub command: &'a str,
     /// Whether changes were sent.
     pub applied: bool,
+    /// Zones of which the same is said as of another, [`super::pass::repeats`].
+    pub repeats: &'a HashMap<Name, Name>,
 }
 
 /// How loud something is said.
@@ -68,7 +73,8 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
     let zone = result.zone.to_relaxed();
     if let Some(plan) = &result.plan {
         let outcomes = result.applied.as_ref();
-        let quiet = plan.changes.is_empty() && plan.conflicts.is_empty() && plan.orphans.is_empty();
+        let quiet =
+            plan.changes.is_empty() && plan.conflicts.is_empty() && plan.orphans.is_empty() && plan.notes.is_empty();
         if !quiet {
             printer.line(&printer.paint(Tone::Bold, &format!("zone {zone} (serial {})", plan.serial)));
         }
@@ -117,7 +123,7 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
         held(&zone, plan, again, printer);
     }
     if let Some(error) = &result.error {
-        printer.error(&format!("zone {zone} ({}): {error}", error.reason()));
+        printer.error(&error_line(result, error, again.repeats));
     }
 }
 
@@ -142,18 +148,16 @@ fn change(change: &Change, outcome: Option<&ChangeOutcome>, endings: &Endings<'_
     let (mark, tone) = sign(change.action);
     let old = change.old.as_ref().map(|set| values(change.rtype, set));
     let new = change.new.as_ref().map(|set| values(change.rtype, set));
-    let ttl = |set: &Option<crate::model::RrSet>| set.as_ref().map_or(0, |set| set.ttl);
+    let ttl = ttls(change.old.as_ref(), change.new.as_ref(), "->");
     let (name, rtype) = (&change.name, change.rtype);
     let body = match change.action {
-        Action::Create => format!("{name} {} {rtype} {}", ttl(&change.new), new.unwrap_or_default()),
-        Action::Adopt if old.is_none() || old == new => {
-            format!("{name} {} {rtype} {}", ttl(&change.new), new.unwrap_or_default())
-        }
+        Action::Create => format!("{name} {ttl} {rtype} {}", new.unwrap_or_default()),
+        Action::Adopt if old.is_none() || old == new => format!("{name} {ttl} {rtype} {}", new.unwrap_or_default()),
         Action::Replace | Action::Adopt => {
-            format!("{name} {} {rtype} {} -> {}", ttl(&change.new), old.unwrap_or_default(), new.unwrap_or_default())
+            format!("{name} {ttl} {rtype} {} -> {}", old.unwrap_or_default(), new.unwrap_or_default())
         }
-        Action::Ttl => format!("{name} {rtype} ttl {} -> {}", ttl(&change.old), ttl(&change.new)),
-        Action::Delete => format!("{name} {} {rtype} {}", ttl(&change.old), old.unwrap_or_default()),
+        Action::Ttl => format!("{name} {rtype} ttl {ttl}"),
+        Action::Delete => format!("{name} {ttl} {rtype} {}", old.unwrap_or_default()),
         Action::Remark => format!("{name} {rtype} marker rewritten"),
         Action::Release => format!("{name} {rtype} marker removed, the record stays as it is"),
     };

@@ -19,7 +19,20 @@ pub fn configuration(named: Option<PathBuf>, printer: &mut Printer) -> Option<Co
 pub fn find(named: Option<PathBuf>, printer: &mut Printer) -> Result<Config, Vec<Diagnostic>> {
     // An empty variable is one that a script meant to unset.
     let by_environment = || std::env::var_os("KNOTWORK_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let from = match (&named, by_environment()) {
+        (Some(_), _) => "-c",
+        (None, Some(_)) => "the variable KNOTWORK_CONFIG",
+        (None, None) => "",
+    };
     let path = match named.or_else(by_environment) {
+        Some(path) if !path.exists() => {
+            let words = format!(
+                "{} is named by {from}, and there is no such file; mend the name, or write one (config/knotwork.yaml is an example)",
+                path.display()
+            );
+            printer.error(&words);
+            return Err(vec![Diagnostic::file(path.display().to_string(), words)]);
+        }
         Some(path) => path,
         None => match DEFAULT_PATHS.iter().map(Path::new).find(|path| path.exists()) {
             Some(path) => path.to_owned(),

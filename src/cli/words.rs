@@ -21,6 +21,14 @@ pub fn values(rtype: RrType, set: &RrSet) -> String {
     text
 }
 
+/// The TTL of a change, both where it changes.
+pub fn ttls(old: Option<&RrSet>, new: Option<&RrSet>, arrow: &str) -> String {
+    match (old, new) {
+        (Some(old), Some(new)) if old.ttl != new.ttl => format!("{} {arrow} {}", old.ttl, new.ttl),
+        (old, new) => new.or(old).map(|set| set.ttl.to_string()).unwrap_or_default(),
+    }
+}
+
 /// All values in presentation form.
 pub fn all_values(rtype: RrType, set: &RrSet) -> Vec<String> {
     set.values.iter().map(|value| rdata::to_text(rtype, value)).collect()

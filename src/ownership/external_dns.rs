@@ -143,6 +143,74 @@ pub fn txt_names(affixes: &[Affix], zone: &Name, name: &Name, rtype: RrType) -> 
     out
 }
 
+/// What a registration of this name would stand for under affixes that nobody configured, each with that affix. Only sets
+/// that `exists` knows are meant: under some affix every name may stand for many.
+pub fn guesses(txt_name: &Name, zone: &Name, exists: &dyn Fn(&Name, Option<RrType>) -> bool) -> Vec<(Affix, Covered)> {
+    let text = txt_name.to_relaxed();
+    let mut out: Vec<(Affix, Covered)> = Vec::new();
+    let mut offer = |prefix: &str, suffix: &str, name: &str, rtype: Option<RrType>| {
+        let Ok(name) = Name::parse(name) else { return };
+        let covered = Covered { name, rtype };
+        let new = !out.iter().any(|(_, known)| *known == covered);
+        if new && covered.name != *txt_name && covered.name.is_at_or_below(zone) && exists(&covered.name, rtype) {
+            let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            out.push((Affix { prefix: some(prefix), suffix: some(suffix), wildcard: None }, covered));
+        }
+    };
+    // A prefix ends where a word ends: `k8s.a-www`, `edns-a-www`, `k8s.a.www` and `edns-a.www` (templates), `k8s.www`.
+    let ends = |at: &usize| matches!(text.as_bytes()[*at], b'.' | b'-' | b'_');
+    for at in (0..text.len()).filter(ends).map(|at| at + 1) {
+        let (prefix, rest) = text.split_at(at);
+        if let (name, Some(rtype)) = typed(rest) {
+            offer(prefix, "", name, Some(rtype));
+        }
+    }
+    for rtype in TYPES {
+        let word = rtype.to_string().to_ascii_lowercase();
+        for (at, _) in text.match_indices(&word) {
+            let (before, after) = (&text[..at], &text[at + word.len()..]);
+            let begins = at == 0 || ends(&(at - 1));
+            if let (true, Some(separator @ (b'.' | b'-' | b'_'))) = (begins, after.as_bytes().first()) {
+                let prefix = format!("{before}{TEMPLATE}{}", char::from(*separator));
+                offer(&prefix, "", &after[1..], Some(*rtype));
+            }
+        }
+    }
+    // A suffix begins where a word begins, within the first label or right behind it: `a-www-own`, `a-www.own`, `www-a`.
+    let dot = text.find('.').unwrap_or(text.len());
+    for at in (1..text.len()).filter(ends).take_while(|at| *at <= dot) {
+        let end = match at == dot {
+            false => dot,
+            true => text[dot + 1..].find('.').map_or(text.len(), |next| dot + 1 + next),
+        };
+        let (head, suffix, rest) = (&text[..at], &text[at..end], &text[end..]);
+        if let (name, Some(rtype)) = typed(head) {
+            offer("", suffix, &format!("{name}{rest}"), Some(rtype));
+        }
+        let last = TYPES.iter().find(|rtype| rtype.to_string().eq_ignore_ascii_case(&suffix[1..]));
+        if let Some(rtype) = last {
+            let template = format!("{}{TEMPLATE}", &suffix[..1]);
+            offer("", &template, &format!("{head}{rest}"), Some(*rtype));
+        }
+    }
+    // Names without a type are the weakest sign: only where nothing better is found.
+    if out.is_empty() && typed(&text).1.is_none() {
+        let mut offer = |prefix: &str, name: &str| {
+            let Ok(name) = Name::parse(name) else { return };
+            let inside = name != *zone && name.is_at_or_below(zone);
+            if inside && out.is_empty() && exists(&name, None) {
+                let affix = Affix { prefix: Some(prefix.to_owned()), ..Affix::default() };
+                out.push((affix, Covered { name, rtype: None }));
+            }
+        };
+        for at in (0..text.len()).filter(ends).map(|at| at + 1) {
+            let (prefix, rest) = text.split_at(at);
+            offer(prefix, rest);
+        }
+    }
+    out
+}
+
 fn push(out: &mut Vec<Covered>, name: &str, rtype: Option<RrType>) {
     if let Ok(name) = Name::parse(name) {
         let covered = Covered { name, rtype };
@@ -310,6 +378,41 @@ mod tests {
         assert!(seen.contains(&Covered { name: n("*.ex.com"), rtype: Some(RrType::A) }), "{seen:?}");
         assert!(seen.contains(&Covered { name: n("any.ex.com"), rtype: Some(RrType::A) }));
         assert!(txt_names(&affixes, &n("ex.com"), &n("*.ex.com"), RrType::A).contains(&n("x-a-any.ex.com")));
+    }
+
+    #[test]
+    fn an_affix_that_is_not_configured_is_guessed_from_what_is_there() {
+        let there = |name: &Name, rtype: Option<RrType>| {
+            name.to_relaxed() == "www.ex.com" && rtype.is_none_or(|rtype| rtype == RrType::A)
+        };
+        for (txt_name, prefix, suffix, typed) in [
+            ("k8s.a-www.ex.com", "k8s.", "", true),
+            ("edns-a-www.ex.com", "edns-", "", true),
+            ("my.k8s.a-www.ex.com", "my.k8s.", "", true),
+            ("k8s.a.www.ex.com", "k8s.%{record_type}.", "", true),
+            ("edns-a.www.ex.com", "edns-%{record_type}.", "", true),
+            ("a-www-own.ex.com", "", "-own", true),
+            ("a-www.own.ex.com", "", ".own", true),
+            ("www-a.ex.com", "", "-%{record_type}", true),
+            ("k8s.www.ex.com", "k8s.", "", false),
+        ] {
+            let seen = guesses(&n(txt_name), &n("ex.com"), &there);
+            let covered = Covered { name: n("www.ex.com"), rtype: typed.then_some(RrType::A) };
+            assert_eq!(
+                seen,
+                [(affix(prefix, suffix, ""), covered)].map(|(mut affix, covered)| {
+                    affix.wildcard = None;
+                    (affix, covered)
+                }),
+                "{txt_name}"
+            );
+            let (affix, covered) = seen[0].clone();
+            assert!(super::covered(&[affix], &n(txt_name)).contains(&covered), "the guess protects: {txt_name}");
+        }
+        for other in ["a-gone.ex.com", "k8s.aaaa-www.ex.com", "www.ex.com", "x.ex.com"] {
+            assert!(guesses(&n(other), &n("ex.com"), &there).iter().all(|(_, seen)| seen.rtype.is_none()), "{other}");
+        }
+        assert!(guesses(&n("x.ex.com"), &n("ex.com"), &|_, _| true).is_empty(), "the apex is meant by type only");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The signs of other writers in a zone: which names carry whose mark.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::marker::{Marker, MarkerText};
-use super::{Fence, Writer, ZoneRules, external_dns, nix, txt};
+use super::{Affix, Fence, Writer, ZoneRules, external_dns, nix, txt};
 use crate::model::{FastMap, Name, RrType};
 use crate::view::{Node, View};
 
@@ -57,6 +57,8 @@ pub struct SignIndex {
     dname_marks: BTreeSet<Name>,
     /// TXT names that hold markers of our owner id under another label than ours.
     mislabelled: BTreeSet<Name>,
+    /// ExternalDNS's registrations whose affix is not configured, by TXT name, with the affix that it must be.
+    strays: BTreeMap<Name, Affix>,
 }
 
 impl SignIndex {
@@ -64,7 +66,7 @@ impl SignIndex {
     pub fn scan(rules: &ZoneRules, view: &View) -> SignIndex {
         let mut index = SignIndex::default();
         for node in view.nodes() {
-            index.read(rules, node);
+            index.read(rules, view, node);
         }
         index
     }
@@ -97,8 +99,9 @@ impl SignIndex {
         self.dnames.remove(name);
         self.cuts.remove(name);
         self.mislabelled.remove(name);
+        self.strays.remove(name);
         if let Some(node) = view.node(name) {
-            self.read(rules, node);
+            self.read(rules, view, node);
         }
         if let Some(marked) = self.by_txt.get(name) {
             touched.extend(marked.iter().cloned());
@@ -157,7 +160,35 @@ impl SignIndex {
         self.mislabelled.first()
     }
 
-    fn read(&mut self, rules: &ZoneRules, node: Node<'_>) {
+    /// ExternalDNS's registrations whose affix is not configured, with the affix that gives them a meaning.
+    pub fn strays(&self) -> &BTreeMap<Name, Affix> {
+        &self.strays
+    }
+
+    /// The same in words, with the line to write: one sentence for each affix.
+    pub fn stray_words(&self) -> Vec<String> {
+        let mut by_affix: BTreeMap<String, Vec<&Name>> = BTreeMap::new();
+        for (txt, affix) in &self.strays {
+            let part = |key: &str, text: &Option<String>| text.as_ref().map(|text| format!("{key}: \"{text}\""));
+            let parts: Vec<String> =
+                [part("prefix", &affix.prefix), part("suffix", &affix.suffix)].into_iter().flatten().collect();
+            by_affix.entry(parts.join(", ")).or_default().push(txt);
+        }
+        let words = |(affix, names): (String, Vec<&Name>)| {
+            let more = match names.len() {
+                1 => String::new(),
+                number => format!(" and {} more", number - 1),
+            };
+            format!(
+                "ExternalDNS's ownership TXT at {}{more} has an affix that is not configured; what it can only mean is left \
+                 alone, but write `externalDns: [{{{affix}}}]` at the zone in the configuration, so that all it owns is protected",
+                names[0].to_relaxed()
+            )
+        };
+        by_affix.into_iter().map(words).collect()
+    }
+
+    fn read(&mut self, rules: &ZoneRules, view: &View, node: Node<'_>) {
         // The name is only put together where there is something to say about it.
         let mut known: Option<Name> = None;
         for set in node.sets() {
@@ -174,7 +205,7 @@ impl SignIndex {
                         let hidden = !rules.external_dns.is_empty() && external_dns::may_be_encrypted(value);
                         if hidden || txt::speaks_of_heritage(value) {
                             let name = known.get_or_insert_with(|| node.name());
-                            self.read_txt(rules, name, value, hidden);
+                            self.read_txt(rules, view, name, value, hidden);
                         }
                     }
                 }
@@ -183,7 +214,7 @@ impl SignIndex {
         }
     }
 
-    fn read_txt(&mut self, rules: &ZoneRules, name: &Name, value: &[u8], hidden: bool) {
+    fn read_txt(&mut self, rules: &ZoneRules, view: &View, name: &Name, value: &[u8], hidden: bool) {
         if hidden {
             // What cannot be read is foreign.
             if let Some(covered) = external_dns::covered_by_affix(&rules.external_dns, name) {
@@ -208,7 +239,7 @@ impl SignIndex {
                 let said = (seen.owner.as_str(), seen.resource.as_str());
                 self.knotwork(rules, name, said, seen.rtype, seen.label.as_deref());
             }
-            MarkerText::Other => self.foreign(rules, name, value),
+            MarkerText::Other => self.foreign(rules, view, name, value),
         }
     }
 
@@ -239,9 +270,18 @@ impl SignIndex {
         self.add(marked, Sign { writer, scope: rtype.map_or(Scope::Name, Scope::Type), at: txt.clone() });
     }
 
-    fn foreign(&mut self, rules: &ZoneRules, txt: &Name, value: &[u8]) {
+    fn foreign(&mut self, rules: &ZoneRules, view: &View, txt: &Name, value: &[u8]) {
         if let Some(seen) = external_dns::parse(value) {
-            for covered in external_dns::covered(&rules.external_dns, txt) {
+            let mut all = external_dns::covered(&rules.external_dns, txt);
+            // What it stands for is not there: it may be named by an affix that nobody told us of.
+            if !all.iter().any(|covered| holds(rules, view, &covered.name, covered.rtype)) {
+                let exists = |name: &Name, rtype| holds(rules, view, name, rtype);
+                for (affix, covered) in external_dns::guesses(txt, &rules.zone, &exists) {
+                    self.strays.entry(txt.clone()).or_insert(affix);
+                    all.push(covered);
+                }
+            }
+            for covered in all {
                 let writer = Writer::ExternalDns { owner: seen.owner.clone(), resource: seen.resource.clone() };
                 let scope = covered.rtype.map_or(Scope::Legacy, Scope::Type);
                 self.add(covered.name, Sign { writer, scope, at: txt.clone() });
@@ -263,6 +303,23 @@ impl SignIndex {
             signs.insert(place, sign);
         }
     }
+}
+
+/// Whether a name holds a set of this type, or any that a legacy registration speaks of, that is not marked as ours.
+fn holds(rules: &ZoneRules, view: &View, name: &Name, rtype: Option<RrType>) -> bool {
+    let Some(node) = view.node(name) else { return false };
+    let meant = |set: RrType| match rtype {
+        Some(rtype) => rtype == set,
+        None => !matches!(set, RrType::TXT | RrType::AAAA | RrType::SOA | RrType::NS),
+    };
+    let ours = || {
+        let mark = name.child(rules.label.as_bytes()).ok()?;
+        Some(view.get(&mark, RrType::TXT)?.values.iter().any(|value| match Marker::parse_rdata(value) {
+            MarkerText::Marker(marker) => marker.owner == rules.owner,
+            _ => false,
+        }))
+    };
+    node.sets().any(|set| meant(set.rtype)) && !ours().unwrap_or(false)
 }
 
 fn nearest_above(names: &BTreeSet<Name>, name: &Name) -> Option<Name> {

@@ -124,11 +124,20 @@ impl<'a> Desk<'a, '_> {
     /// Whether an unmarked set (or one whose marks may be taken) becomes ours.
     fn may_adopt(&self, rtype: RrType, lead: &Claim, wanted: &RrSet, live: &RrSet) -> Result<(), Stop> {
         self.nobody_elses(rtype)?;
+        // Somebody whose marks `adoptFrom` lets us take, or nobody.
+        let holder =
+            self.facts.signs.iter().find(|sign| may_take(self.ctx.rules, &sign.writer) && sign.scope.covers(rtype));
+        let (who, there) = match holder {
+            Some(sign) => {
+                let who = sign.writer.describe();
+                let there = format!("the {rtype} set of {who} (see {}) is there", sign.at.to_relaxed());
+                (who, there)
+            }
+            None => ("unmarked".to_owned(), format!("an unmarked {rtype} set is there already")),
+        };
         if lead.adopt == AdoptPolicy::Never {
-            let message = format!(
-                "an unmarked {rtype} set is there already and adopt is Never; remove it, or set adopt: IfIdentical or Takeover"
-            );
-            return Err(Stop::Conflict("OwnedByOther", "unmarked".to_owned(), message));
+            let message = format!("{there} and adopt is Never; remove it, or set adopt: IfIdentical or Takeover");
+            return Err(Stop::Conflict("OwnedByOther", who, message));
         }
         if live.same(wanted, rtype) {
             return Ok(());
@@ -139,10 +148,17 @@ impl<'a> Desk<'a, '_> {
             } else {
                 format!("differs: {} there, {} declared", values(rtype, live), values(rtype, wanted))
             };
-            let message = format!(
-                "an unmarked {rtype} set is there already and {differs}. Declare the same, or set adopt: Takeover"
-            );
-            return Err(Stop::Conflict("NotIdentical", "unmarked".to_owned(), message));
+            let way = match holder {
+                Some(_) => {
+                    "adoptFrom takes over what is declared as it is: declare the same, or set adopt: Takeover to change it with that"
+                }
+                None if lead.reverse => {
+                    "A PTR that follows from reverse: true takes nothing over: remove that one, or declare this PTR by itself \
+                     with adopt: Takeover"
+                }
+                None => "Declare the same, or set adopt: Takeover",
+            };
+            return Err(Stop::Conflict("NotIdentical", who, format!("{there} and {differs}. {way}")));
         }
         let wish = Wish { set: wanted.clone(), marks_added: vec![], marks_removed: vec![], note: None };
         self.apex_ttl(rtype, live, &wish)

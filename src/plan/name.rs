@@ -348,10 +348,13 @@ impl<'a> Desk<'a, '_> {
                 }
             }
             let wish = wish::wish(self.ctx.rules, rtype, contest, self.facts.set(rtype));
-            if let Some(note) = &wish.note {
+            let step = self.step(rtype, contest, &wish, &claimed, ours);
+            if let Some(note) = &wish.note
+                && !matches!(&step, Ok(Some(change)) if change.note.as_ref() == Some(note))
+            {
                 self.plan.notes.push(format!("{} {rtype}: {note}", self.name().to_relaxed()));
             }
-            match self.step(rtype, contest, &wish, &claimed, ours) {
+            match step {
                 Ok(Some(change)) => self.accept(change, contest, &wish, &mut ours),
                 Ok(None) => {}
                 Err(Stop::Later) => self.plan.deferred += 1,

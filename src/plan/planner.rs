@@ -278,6 +278,7 @@ impl Planner {
             });
             return plan;
         }
+        plan.notes.extend(self.signs.stray_words());
         let mut waiting = 0;
         for (name, named) in &self.named {
             let base = plan.changes.len();
@@ -295,7 +296,11 @@ impl Planner {
             }
         }
         if let (1.., SourceHealth::Incomplete(why)) = (waiting, &claims.health) {
-            plan.waiting = Some((waiting, why.first().cloned().unwrap_or_default()));
+            let more = match why.len() {
+                0 | 1 => String::new(),
+                more => format!(" (and {} more)", more - 1),
+            };
+            plan.waiting = Some((waiting, format!("{}{more}", why.first().map_or("", String::as_str))));
         }
         let fresh = BrakeState::default();
         let state = options.brake.unwrap_or(&fresh);

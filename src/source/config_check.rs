@@ -201,7 +201,7 @@ impl Checker<'_> {
         let (secret_file, key_file) = (text(&tsig.value.secret_file), text(&tsig.value.key_file));
         let result = match (&secret_file, &key_file) {
             (Some(_), Some(_)) | (None, None) => {
-                self.error(tsig, "give either secretFile (base64) with name, or keyFile (BIND's key format)");
+                self.error(tsig, "tsig: give either secretFile (base64) with name, or keyFile (BIND's key format)");
                 return None;
             }
             (None, Some(file)) => self.read_secret(file).and_then(|text| {
@@ -302,17 +302,20 @@ impl Checker<'_> {
                 (Some("nix"), Some(managed_by), None) if keys == 2 => adopt_from.push(AdoptFrom::Nix { managed_by }),
                 (Some("knotwork"), None, Some(owner)) if keys == 2 => adopt_from.push(AdoptFrom::Knotwork { owner }),
                 (Some("external-dns"), None, Some(owner)) if keys == 2 => adopt_from.push(AdoptFrom::ExternalDns { owner }),
-                _ => self.error(entry, "expected {heritage: nix, managedBy: NAME}, {heritage: knotwork, owner: ID} or {heritage: external-dns, owner: ID}"),
+                _ => self.error(entry, "adoptFrom: expected {heritage: nix, managedBy: NAME}, {heritage: knotwork, owner: ID} or {heritage: external-dns, owner: ID}"),
             }
         }
         let mut brake = BrakeLimit::default();
         if let Some(raw) = &raw.brake {
             let RawBrake { percent, at_least } = &raw.value;
-            for (value, most, into) in [(percent, 100, &mut brake.percent), (at_least, u32::MAX, &mut brake.at_least)] {
+            for (key, value, most, into) in
+                [("percent", percent, 100, &mut brake.percent), ("atLeast", at_least, u32::MAX, &mut brake.at_least)]
+            {
                 let Some(value) = value else { continue };
                 match u32::try_from(value.value.0).ok().filter(|n| *n <= most) {
                     Some(number) => *into = number,
-                    None => self.error(value, format!("{} is out of range; expected 0 to {most}", value.value.0)),
+                    None => self
+                        .error(value, format!("brake.{key}: {} is out of range; expected 0 to {most}", value.value.0)),
                 }
             }
         }

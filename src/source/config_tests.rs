@@ -79,7 +79,7 @@ fn the_caret_is_under_the_value_that_is_wrong() {
     wrong("name: six\n", "name: routy\n", &[":11:11: the server \"routy\" is named twice, first at", "yaml:5:11"]);
     wrong("algorithm: hmac-sha256", "algorithm: hmac-sha25", &[":7:39: unknown algorithm \"hmac-sha25\""]);
     wrong("secretFile: key.b64", "secretFile: none.b64", &[":7:64: the key file"]);
-    wrong("atLeast: 10", "atLeast: -1", &[":9:106: -1 is out of range"]);
+    wrong("atLeast: 10", "atLeast: -1", &[":9:106: brake.atLeast: -1 is out of range"]);
     wrong("\"fd00::2\"", "\"::1:53\"", &["write [::1]:53, or [::1:53]"]);
     wrong("checkInterval: 200ms", "checkInterval: 5", &["200ms, 1s or 5m"]);
     wrong("checkInterval: 200ms", "checkInterval: \"5\"", &["200ms, 1s or 5m"]);

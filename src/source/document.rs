@@ -280,19 +280,33 @@ impl<'a> Reader<'a> {
             None => tree::parse(self.text).map_err(|error| yaml_words::words(&error)),
         };
         let tree = tree.map_err(|(place, words)| vec![self.at(place, words)])?;
-        let twins = tree.twins();
+        let mut twins = tree.twins();
         if !twins.is_empty() {
-            let say = |twin: &tree::Twin| {
-                let first = self.document.lines_before + twin.first.0;
-                let words = format!(
-                    "duplicate key \"{}\": it stands first at {}:{first}:{}; which is meant? Remove one",
-                    twin.key, self.file, twin.first.1
-                );
-                self.at(twin.again, words)
+            // Several keys of an object's head twice: two objects without a separator.
+            let head = |twin: &tree::Twin| {
+                twin.again.1 == 1 && matches!(twin.key.as_str(), "apiVersion" | "kind" | "metadata" | "spec")
             };
-            return Err(twins.iter().map(say).collect());
+            if self.document.json.is_none() && twins.iter().filter(|twin| head(twin)).count() > 1 {
+                let first = twins.iter().filter(|twin| head(twin)).map(|twin| twin.again).min().unwrap_or((1, 1));
+                twins.retain(|twin| !head(twin));
+                let words =
+                    "a second object begins here (its keys stand twice in this document); put a line `---` before it";
+                let rest = twins.iter().map(|twin| self.twice(twin));
+                return Err(std::iter::once(self.at(first, words)).chain(rest).collect());
+            }
+            return Err(twins.iter().map(|twin| self.twice(twin)).collect());
         }
         Ok(self.judge(&tree, line, read))
+    }
+
+    /// A key that stands twice.
+    fn twice(&self, twin: &tree::Twin) -> Diagnostic {
+        let first = self.document.lines_before + twin.first.0;
+        let words = format!(
+            "duplicate key \"{}\": it stands first at {}:{first}:{}; which is meant? Remove one",
+            twin.key, self.file, twin.first.1
+        );
+        self.at(twin.again, words)
     }
 
     fn at(&self, place: Place, message: impl Into<String>) -> Diagnostic {

@@ -56,9 +56,34 @@ impl File {
     }
 }
 
+/// What makes a file look as if its end were missing: a writer that was interrupted, a disk that was full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Its last line has no end.
+    NoNewline,
+    /// Its last object, which begins at this line, lacks something or holds what cannot be.
+    LastInvalid(usize),
+}
+
+impl Cut {
+    /// Why deletes wait for it, and what to do.
+    pub fn words(self, file: &str) -> String {
+        match self {
+            Cut::NoNewline => format!(
+                "{file} may be cut short, for its last line has no line end; if nothing is missing, end the file with a newline"
+            ),
+            Cut::LastInvalid(line) => format!(
+                "{file} may be cut short, for its last object ({file}:{line}) is refused as invalid; mend or remove that object"
+            ),
+        }
+    }
+}
+
 /// What the documents of one file came to.
 #[derive(Clone, Default)]
 pub(super) struct Contents {
+    /// Whether what it ends with may not be its end.
+    pub cut: Option<Cut>,
     /// What ends a file of JSON too early.
     pub early: Option<Diagnostic>,
     /// What each document came to, with its number in the file.

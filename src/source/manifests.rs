@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::diagnostic::Diagnostic;
 use super::document::{Context, Document, Fault, Read, documents, read};
-use super::files::{Contents, File, Memory, gather};
+use super::files::{Contents, Cut, File, Memory, gather};
 use super::walk::Input;
 use crate::model::{Claims, FastMap, Name, ObjectId, ObjectState, SourceHealth};
 use crate::spec::Lowered;
@@ -113,7 +113,9 @@ fn lowered(
         claims: config.zones().map(|zone| (zone.rules.zone.clone(), Claims::default())).collect(),
         twice: HashSet::new(),
     };
+    let mut cuts = Vec::new();
     for (file, contents) in files.iter().zip(contents) {
+        cuts.extend(contents.cut.map(|cut| cut.words(&file.name)));
         // What nobody remembers is not copied.
         gathered.take(file, Arc::unwrap_or_clone(contents), &mut loaded);
     }
@@ -138,9 +140,10 @@ fn lowered(
     loaded.empty = inputs.iter().zip(&found).filter(|(_, found)| **found == 0).map(|(input, _)| input.name()).collect();
     let objects = Arc::new(objects);
     let line = |broken: &Diagnostic| format!("{}: {}", broken.place(), broken.message);
-    let health = match loaded.broken.is_empty() {
+    let doubts: Vec<String> = loaded.broken.iter().map(line).chain(cuts).collect();
+    let health = match doubts.is_empty() {
         true => SourceHealth::Complete,
-        false => SourceHealth::Incomplete(loaded.broken.iter().map(line).collect()),
+        false => SourceHealth::Incomplete(doubts),
     };
     for zone in claims.values_mut() {
         zone.objects = Arc::clone(&objects);
@@ -268,14 +271,26 @@ fn read_all(files: &[File], context: Context<'_>) -> Vec<Contents> {
         }
     }
     .into_iter();
-    let contents = fresh.into_iter().map(|(_, parts, early)| {
+    let contents = fresh.into_iter().map(|(file, parts, early)| {
         let reads = results.by_ref().take(parts.len()).enumerate();
-        Contents {
-            early,
-            reads: reads.flat_map(|(index, reads)| reads.into_iter().map(move |read| (index, read))).collect(),
-        }
+        let reads: Vec<(usize, Read)> =
+            reads.flat_map(|(index, reads)| reads.into_iter().map(move |read| (index, read))).collect();
+        Contents { cut: cut_short(&file.text, &reads), early, reads }
     });
     contents.collect()
+}
+
+/// Whether a file looks as if its end were missing. A cut between two lines that leaves a whole object cannot be told.
+fn cut_short(text: &str, reads: &[(usize, Read)]) -> Option<Cut> {
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Some(Cut::NoNewline);
+    }
+    match reads.last() {
+        Some((_, Read::Record { line, faults, .. })) if faults.iter().any(|fault| fault.reason == "Invalid") => {
+            Some(Cut::LastInvalid(*line))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

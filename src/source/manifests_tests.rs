@@ -94,6 +94,42 @@ fn an_invalid_object_is_present_and_protected() {
     }
 }
 
+/// Whatever a file lost at its end, what stood there is not taken for gone; only a cut between two lines that leaves a
+/// whole object looks like an edit.
+#[test]
+fn a_file_that_may_be_cut_short_deletes_nothing() {
+    let doc = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {{name: {name}, namespace: dns}}\nspec:\n{spec}"
+        )
+    };
+    let whole = doc("t1", "  name: t1.internal\n  a:\n    - 10.4.0.1\n    - 10.4.0.2\n")
+        + &doc("t2", "  name: t2.internal\n  ttl: 600\n  a: [10.4.0.3]\n  txt: [\"grün\"]\n")
+        + &doc("t3", "  name: t3.internal\n  cname: t1.internal\n")
+        + &doc("t4", "  name: t4.internal\n  mx:\n    - {preference: 1, exchange: t1.internal}\n");
+    let health = |text: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("x.yaml"), text).unwrap();
+        let mut loaded = load(&[Input::Path(dir.path().to_owned())], &config(), true);
+        loaded.claims.remove(&Name::parse("internal").unwrap()).unwrap().health
+    };
+    assert_eq!(health(whole.as_bytes()), SourceHealth::Complete);
+    for at in 1..whole.len() {
+        let part = &whole.as_bytes()[..at];
+        let lines = String::from_utf8_lossy(part);
+        let healthy = health(part) == SourceHealth::Complete;
+        assert!(!healthy || lines.ends_with('\n'), "cut at {at}: {lines}");
+        // Between two lines, what is left of the last object is too little.
+        let bare = lines.ends_with("spec:\n") || lines.ends_with("name: t3.internal\n");
+        assert!(!healthy || !bare, "cut at {at}: {lines}");
+    }
+    let SourceHealth::Incomplete(why) = health(whole.trim_end().as_bytes()) else { panic!() };
+    assert!(why.len() == 1 && why[0].contains("x.yaml") && why[0].contains("newline"), "{why:?}");
+    let cut = &whole[..whole.rfind("  mx:").unwrap()];
+    let SourceHealth::Incomplete(why) = health(cut.as_bytes()) else { panic!() };
+    assert!(why.len() == 1 && why[0].contains("x.yaml:27)") && why[0].contains("mend"), "{why:?}");
+}
+
 #[test]
 fn twice_the_same_object_is_neither() {
     let (loaded, _dir) = read(&[

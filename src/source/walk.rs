@@ -82,7 +82,10 @@ fn visit(path: &Path, see: &mut dyn FnMut(&Path, State)) -> Vec<(PathBuf, String
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => walk.folder(&mut path.to_owned()),
         Ok(meta) => (walk.see)(path, State::of(&meta)),
-        Err(error) => walk.errors.push((path.to_owned(), format!("{error}; check the path given with -f"))),
+        Err(error) => {
+            let words = nowhere(path).unwrap_or_else(|| format!("{error}; check the path given with -f"));
+            walk.errors.push((path.to_owned(), words));
+        }
     }
     walk.errors.sort();
     walk.errors
@@ -143,10 +146,21 @@ impl Walk<'_> {
             }
             Ok(_) => {}
             // A link that leads nowhere may stand for a whole folder, on a disk that is not there just now.
-            Err(error) if wanted || extension.is_none() => self.errors.push((path.clone(), error.to_string())),
+            Err(error) if wanted || extension.is_none() => {
+                self.errors.push((path.clone(), nowhere(path).unwrap_or_else(|| error.to_string())));
+            }
             Err(_) => {}
         }
     }
+}
+
+/// What to say of a link whose target is not there.
+fn nowhere(path: &Path) -> Option<String> {
+    let target = fs::read_link(path).ok()?;
+    Some(format!(
+        "is a link to {}, which is not there; bring that back, or remove the link (nothing is deleted meanwhile)",
+        target.display()
+    ))
 }
 
 /// Reads a file, again when it changed meanwhile; with its state, if it is one that can be read again.
@@ -179,7 +193,7 @@ pub(super) fn read_stable(path: &Path) -> Result<(String, Option<State>), String
 
 fn text(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.is_empty() {
-        return Err("the file is empty; remove it, or write what belongs there (nothing is deleted meanwhile)".into());
+        return Err("the file has no content at all, as one has that was cut off while it was written, so not even --allow-empty takes it for meant; remove it, or write what belongs there, if only a comment (nothing is deleted meanwhile)".into());
     }
     String::from_utf8(bytes)
         .map_err(|error| format!("not UTF-8 text at byte {}; save it as UTF-8", error.utf8_error().valid_up_to()))

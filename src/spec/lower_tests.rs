@@ -60,6 +60,12 @@ fn names_find_their_zone() {
     assert_eq!((path.as_str(), reason), ("spec.name", "ZoneNotFound"));
     assert!(text.contains("www.internal"), "{text}");
     assert_eq!(problem("name: a.b, zone: nowhere, a: [10.0.0.1]").0, "spec.zone");
+    // A deeper zone that is configured answers for what lies below its apex, whatever the zone above it holds.
+    for name in ["foo.s3.garage", "foo.s3.garage.internal", "foo.s3.garage.internal.", "'*.s3.garage'"] {
+        let (path, reason, text) = problem(&format!("name: {name}, zone: internal, a: [10.0.0.1]"));
+        assert_eq!((path.as_str(), reason), ("spec.zone", "ZoneNotFound"), "{name}");
+        assert!(text.contains("give zone: s3.garage.internal"), "{text}");
+    }
     assert_eq!(problem("name: \"@\", a: [10.0.0.1]").1, "Invalid");
 }
 

@@ -100,7 +100,7 @@ impl Zones {
         let parsed = read(name, path)?;
         // A name that already ends with the zone is meant as it stands: nobody wants x.internal.internal.
         if parsed.is_at_or_below(&apex) {
-            return Ok((parsed, entry));
+            return self.answered_there(parsed, entry);
         }
         if Name::is_absolute(name) {
             return Err(Problem::of(
@@ -111,7 +111,22 @@ impl Zones {
         }
         let full =
             parsed.under(&apex).map_err(|error| Problem::invalid(path, format!("\"{name}\" in {apex}: {error}")))?;
-        Ok((full, entry))
+        self.answered_there(full, entry)
+    }
+
+    /// The name in this zone, unless a deeper zone answers for it. The apex of that one may hold NS and DS here.
+    fn answered_there<'z>(&self, name: Name, entry: &'z ZoneEntry) -> Result<(Name, &'z ZoneEntry), Problem> {
+        match self.of(&name).map(|deepest| &deepest.name) {
+            Some(deepest) if *deepest != entry.name && *deepest != name => {
+                let (deepest, zone) = (deepest.to_relaxed(), entry.name.to_relaxed());
+                let message = format!(
+                    "{name} lies in the zone {deepest}, which is configured too: what stands in {zone} at this name is never \
+                     answered; give zone: {deepest}, or leave spec.zone away"
+                );
+                Err(Problem::of("ZoneNotFound", "spec.zone", message))
+            }
+            _ => Ok((name, entry)),
+        }
     }
 
     /// A target name: absolute; a single label is completed only when `zone:` is given.

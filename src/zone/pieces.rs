@@ -16,9 +16,9 @@ pub(super) const CARRIER_FILL: usize = 8_000;
 /// Octets set aside in every message for header, zone, fence, its swap and TSIG.
 const RESERVE: usize = 1_200;
 
-/// Refused changes of one type, with none accepted, after which the server is taken to refuse that type altogether.
-/// Without this a zone of 100k records behind a wrong ACL would be asked 100k times.
-const REFUSALS_PER_TYPE: u32 = 6;
+/// Pieces that go together in a crowd. Of a group with one refusal each piece is sent by itself, so n pieces that are all
+/// refused take n + n/32 messages in two rounds, and those that are all taken n/32.
+const GROUP: usize = 32;
 
 /// How far a unit has come.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,9 +107,9 @@ pub(super) struct Pieces {
     retries: VecDeque<Batch>,
     suspects: VecDeque<Batch>,
     dependents: FastMap<usize, Vec<usize>>,
-    refused: FastMap<RrType, u32>,
     accepted: FastMap<RrType, u32>,
-    given_up: FastMap<RrType, (&'static str, String)>,
+    /// Suspects go in groups and all at once, instead of one message after the other.
+    crowded: bool,
     /// Parts of one unit that are tried one after the other, by the one whose turn it is.
     families: FastMap<usize, Vec<usize>>,
 }
@@ -140,32 +140,18 @@ impl Pieces {
     }
 
     pub fn next_suspect(&mut self) -> Option<Batch> {
-        while let Some(mut batch) = self.suspects.pop_front() {
-            self.drop_given_up(&mut batch.pieces);
-            if !batch.pieces.is_empty() {
-                return Some(batch);
-            }
-        }
-        None
+        self.suspects.pop_front()
     }
 
     /// The next message's worth: up to `fill` octets.
     pub fn next(&mut self, fill: usize) -> Option<Batch> {
-        while let Some(mut batch) = self.retries.pop_front() {
-            self.drop_given_up(&mut batch.pieces);
-            if !batch.pieces.is_empty() {
-                return Some(batch);
-            }
+        if let Some(batch) = self.retries.pop_front() {
+            return Some(batch);
         }
         let mut batch = Batch::default();
         let (mut size, mut dname) = (RESERVE, false);
         while let Some(&index) = self.ready.front() {
             let piece = &self.all[index];
-            if let Some((reason, words)) = self.given_up.get(&piece.kind()).cloned() {
-                self.ready.pop_front();
-                self.end(index, Outcome::Refused, reason, words);
-                continue;
-            }
             let full = !batch.pieces.is_empty() && size + piece.size > fill;
             // Two DNAMEs in one message kill a Knot before 3.4.0.
             if full || (dname && piece.touches_dname()) {
@@ -179,21 +165,11 @@ impl Pieces {
         (!batch.pieces.is_empty()).then_some(batch)
     }
 
-    fn drop_given_up(&mut self, pieces: &mut Vec<usize>) {
-        if self.given_up.is_empty() {
-            return;
-        }
-        for index in std::mem::take(pieces) {
-            match self.given_up.get(&self.all[index].kind()).cloned() {
-                Some((reason, words)) => self.end(index, Outcome::Refused, reason, words),
-                None => pieces.push(index),
-            }
-        }
-    }
-
     /// Sends the same message again.
     pub fn retry(&mut self, batch: Batch) {
-        self.retries.push_back(batch);
+        if !batch.pieces.is_empty() {
+            self.retries.push_back(batch);
+        }
     }
 
     /// Sends these again, packed anew, before anything else.
@@ -208,11 +184,38 @@ impl Pieces {
         self.suspects.push_front(batch);
     }
 
+    /// From now on suspects go in groups, all at once. Halving is quick where few are refused; where many are, each answer
+    /// would be waited for only to hear no again.
+    pub fn crowd(&mut self) {
+        self.crowded = true;
+        for batch in std::mem::take(&mut self.suspects) {
+            self.scatter(batch);
+        }
+    }
+
+    /// Whether [`Pieces::crowd`] was called.
+    pub fn crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// Groups of a message with a culprit, or the pieces of a group.
+    fn scatter(&mut self, batch: Batch) {
+        let size = if batch.pieces.len() > GROUP { GROUP } else { 1 };
+        for pieces in batch.pieces.chunks(size) {
+            // A neighbour that an old Knot fails together with them is not the last word about any of them.
+            self.retries.push_back(Batch { pieces: pieces.to_vec(), failures: batch.failures.min(2), riddles: 0 });
+        }
+    }
+
     /// Cuts a message with a culprit in two: by type where it holds several, since rules of servers are about types,
     /// else in halves. A single piece comes back.
     pub fn split(&mut self, batch: Batch) -> Option<usize> {
         if let [only] = batch.pieces[..] {
             return Some(only);
+        }
+        if self.crowded {
+            self.scatter(batch);
+            return None;
         }
         let first = self.all[batch.pieces[0]].kind();
         let (mut left, mut right): (Vec<usize>, Vec<usize>) =
@@ -243,27 +246,13 @@ impl Pieces {
         if let Some(next) = family.pop() {
             self.all[next].state = State::Ready;
             self.families.insert(next, family);
-            self.suspects.push_front(Batch { pieces: vec![next], ..Batch::default() });
+            let alone = Batch { pieces: vec![next], ..Batch::default() };
+            if self.crowded {
+                self.retries.push_back(alone);
+            } else {
+                self.suspects.push_front(alone);
+            }
         }
-    }
-
-    /// What is said of the sets of a type that is not tried any more.
-    pub fn given_up(&self, kind: RrType) -> Option<(&'static str, String)> {
-        self.given_up.get(&kind).cloned()
-    }
-
-    /// The server refused this piece by itself.
-    pub fn refuse(&mut self, index: usize, reason: &'static str, words: String) {
-        let kind = self.all[index].kind();
-        let refused = self.refused.entry(kind).or_default();
-        *refused += 1;
-        if *refused >= REFUSALS_PER_TYPE && !self.accepted.contains_key(&kind) {
-            let given_up = format!(
-                "the server refused all {refused} {kind} sets tried, so the others were not sent; the last: {words}"
-            );
-            self.given_up.insert(kind, (reason, given_up));
-        }
-        self.end(index, Outcome::Refused, reason, words);
     }
 
     /// NOERROR for this piece: what waited for it may go.
@@ -351,7 +340,7 @@ mod tests {
         assert_eq!(pieces.next(FILL).unwrap().pieces, [1]);
 
         let mut pieces = Pieces::new(vec![piece(RrType::A, 50, None), piece(RrType::A, 50, Some(0))]);
-        pieces.refuse(0, "UpdateRefused", "no".to_owned());
+        pieces.end(0, Outcome::Refused, "UpdateRefused", "no".to_owned());
         assert!(matches!(pieces.all[1].state, State::Ended(Outcome::Waiting, ..)));
     }
 
@@ -365,7 +354,7 @@ mod tests {
             messages += 1;
             if batch.pieces.contains(&culprit) {
                 if let Some(one) = pieces.split(batch) {
-                    pieces.refuse(one, "UpdateRefused", String::new());
+                    pieces.end(one, Outcome::Refused, "UpdateRefused", String::new());
                 }
             } else {
                 batch.pieces.iter().for_each(|index| pieces.applied(*index));
@@ -375,22 +364,42 @@ mod tests {
         assert!(pieces.all.iter().enumerate().all(|(i, p)| (p.state == State::Applied) == (i != culprit)));
     }
 
-    #[test]
-    fn a_type_that_is_always_refused_is_given_up() {
-        let kinds = |index: usize| if index.is_multiple_of(2) { RrType::MX } else { RrType::A };
-        let mut pieces = Pieces::new((0..400).map(|index| piece(kinds(index), 50, None)).collect());
-        let mut messages = 0;
+    /// Sends everything to a server that takes what `good` says; gives the number of messages.
+    fn settle(pieces: &mut Pieces, good: impl Fn(usize) -> bool) -> usize {
+        let (mut messages, mut lone) = (0, 0);
         while let Some(batch) = pieces.next_suspect().or_else(|| pieces.next(FILL)) {
             messages += 1;
-            if batch.pieces.iter().any(|index| index % 2 == 0) {
-                if let Some(one) = pieces.split(batch) {
-                    pieces.refuse(one, "NotAuthorised", String::new());
-                }
-            } else {
+            if batch.pieces.iter().all(|index| good(*index)) {
                 batch.pieces.iter().for_each(|index| pieces.applied(*index));
+            } else if let Some(one) = pieces.split(batch) {
+                pieces.end(one, Outcome::Refused, "UpdateRefused", String::new());
+                lone += 1;
+                if lone == 6 {
+                    pieces.crowd();
+                }
             }
         }
-        assert!(messages < 30, "{messages}");
-        assert!(pieces.all.iter().enumerate().all(|(i, p)| (p.state == State::Applied) == (i % 2 == 1)));
+        messages
+    }
+
+    #[test]
+    fn every_good_one_goes_whatever_the_number_and_order_of_bad_ones() {
+        type Good = fn(usize) -> bool;
+        let orders: [(&str, Good, usize); 6] = [
+            ("six in front", |at| at >= 6, 100),
+            ("a fifth in front", |at| at >= 1000, 1400),
+            ("in a row at the end", |at| at < 4000, 1400),
+            ("every other one", |at| at % 2 == 0, 5400),
+            ("a single good one at the end", |at| at == 4999, 5400),
+            ("none is good", |_| false, 5400),
+        ];
+        for (order, good, most) in orders {
+            let mut pieces = Pieces::new((0..5000).map(|_| piece(RrType::A, 300, None)).collect());
+            let messages = settle(&mut pieces, good);
+            assert!(messages <= most, "{order}: {messages}");
+            for (at, piece) in pieces.all.iter().enumerate() {
+                assert_eq!(piece.state == State::Applied, good(at), "{order}: {at}");
+            }
+        }
     }
 }

@@ -8,8 +8,8 @@ use crate::knot::UpdateResult;
 use crate::model::{Name, RrType};
 use crate::plan::{Edit, Guard};
 
-/// Types about which a run asks at most; the others are reported without.
-const ASKED: usize = 8;
+/// Refused units about which a run asks at most; the others are reported without.
+const ASKED: u32 = 12;
 
 /// What a server refuses of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,19 +42,13 @@ impl Run<'_> {
     /// Knot and BIND look at rights before they look at prerequisites. So each half is sent behind a prerequisite that
     /// never holds (the apex is not in use): the answer tells whether it may be written, and nothing ever is, however late
     /// the message arrives. A server that looks at prerequisites first seems to allow everything, which tells nothing, and
-    /// is not taken for more. One type is asked about once.
+    /// is not taken for more.
     pub(super) async fn culprit(&mut self, index: usize) -> Culprit {
-        let kind = self.pieces.all[index].kind();
-        let all = self.culprits.values().copied();
-        if let Some(known) = all.clone().find(|known| *known == Culprit::Update).or(self.culprits.get(&kind).copied()) {
-            return known;
-        }
-        if all.count() >= ASKED {
+        if self.asked >= ASKED {
             return Culprit::Unknown;
         }
-        let culprit = self.find_culprit(index).await;
-        self.culprits.insert(kind, culprit);
-        culprit
+        self.asked += 1;
+        self.find_culprit(index).await
     }
 
     async fn find_culprit(&mut self, index: usize) -> Culprit {
@@ -66,10 +60,11 @@ impl Run<'_> {
             (Some(false), Some(true)) => Culprit::Set,
             (None, None) => Culprit::Unknown,
             (None | Some(false), None | Some(false)) => match self.may_write(&[]).await {
-                Some(false) => Culprit::Update,
-                Some(true) if marks.is_empty() => Culprit::Set,
-                Some(true) if set.is_empty() => Culprit::Marker,
-                Some(true) => Culprit::Both,
+                // An empty update matches any rule of Knot's that denies, so where something was taken it tells nothing.
+                Some(false) if !self.engine.taken => Culprit::Update,
+                Some(_) if marks.is_empty() => Culprit::Set,
+                Some(_) if set.is_empty() => Culprit::Marker,
+                Some(_) => Culprit::Both,
                 None => Culprit::Unknown,
             },
             (None | Some(true), None | Some(true)) => {

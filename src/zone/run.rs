@@ -10,12 +10,12 @@ use super::engine::Engine;
 use super::fence::Swap;
 use super::knobs::{Knobs, Pause};
 use super::pieces::{Batch, CARRIER_FILL, FILL, Piece, Pieces};
-use super::probe::Culprit;
 use super::report::Outcome;
 use super::{EngineError, safety};
+use crate::dns::explain::Missing;
 use crate::dns::update;
 use crate::knot::{Answered, ServerError, Session, UpdateResult, WIDE, WINDOW};
-use crate::model::{FastMap, RrType};
+use crate::model::FastMap;
 use crate::plan::Plan;
 
 /// A view of this age is read again before anything is sent from it: the process may have been stopped meanwhile.
@@ -116,8 +116,14 @@ pub(super) struct Run<'e> {
     /// Octets of the last large message for each octet that was estimated: names that repeat are shorter than that.
     density: f64,
     pub last_refusal: Option<ServerError>,
-    /// What the server was found to refuse, by the type of the units.
-    pub culprits: FastMap<RrType, Culprit>,
+    /// Units about which the server was asked what of them it refuses.
+    pub asked: u32,
+    /// Units refused one by one since the server took something.
+    pub barren: u32,
+    /// Units refused one by one.
+    pub lone: u32,
+    /// What the ACL lacked the last time that somebody asked.
+    pub missing: Missing,
     knobs: Knobs,
 }
 
@@ -163,7 +169,10 @@ impl<'e> Run<'e> {
             bytes: 0,
             density: 1.0,
             last_refusal: None,
-            culprits: FastMap::default(),
+            asked: 0,
+            barren: 0,
+            lone: 0,
+            missing: Missing::Either,
             knobs: Knobs::from_env(),
         }
     }
@@ -380,12 +389,14 @@ impl<'e> Run<'e> {
             if let Some(mark) = out.batch.pieces.last().and_then(|last| self.mark_of(*last)) {
                 self.engine.witness = Some(mark);
             }
+            if !out.batch.pieces.is_empty() {
+                self.barren = 0;
+            }
             for index in out.batch.pieces {
                 self.pieces.applied(index);
             }
             return Ok(());
         }
-        self.halt = true;
         if out.swap {
             // To be carried again; if it was applied after all, the read-back shows it.
             self.raise = match std::mem::replace(&mut self.raise, Raise::Done) {
@@ -404,6 +415,8 @@ impl<'e> Run<'e> {
             UpdateResult::Lost(error) => Trouble::Lost(error),
             UpdateResult::NotSent(error) => Trouble::NotSent(error),
         };
+        // In a crowd refusals are expected, and nothing waits for what follows from one.
+        self.halt |= !(self.pieces.crowded() && matches!(trouble, Trouble::Refused(_)));
         self.troubles.push((out.batch, trouble));
         Ok(())
     }

@@ -109,6 +109,8 @@ pub struct Resident {
     remarks: HashSet<(Level, String)>,
     /// With `-o json`: what the workers tell of their passes.
     passes: Option<(mpsc::Sender<worker::Passed>, mpsc::Receiver<worker::Passed>)>,
+    /// With `-o json`: what the last pass of each zone found, the serial aside.
+    printed: HashMap<Name, String>,
 }
 
 /// Passes that may wait to be printed; more of them in half a second are not told.
@@ -131,6 +133,7 @@ impl Resident {
             memory: Memory::default(),
             remarks: HashSet::new(),
             passes: None,
+            printed: HashMap::new(),
         }
     }
 
@@ -147,8 +150,27 @@ impl Resident {
         let Some((_, passes)) = &mut self.passes else { return };
         while let Ok(passed) = passes.try_recv() {
             // The first claims of a worker are the empty ones it starts with.
-            if passed.claims_seen > 1 || passed.error.is_some() {
-                printer.line(&json::run(loaded, &[ZoneResult::passed(passed)], true).to_string());
+            if passed.claims_seen <= 1 && passed.error.is_none() {
+                continue;
+            }
+            let (zone, sent) =
+                (passed.zone.clone(), passed.applied.as_ref().is_some_and(|(report, _)| report.updates_sent > 0));
+            let mut value = json::run(loaded, &[ZoneResult::passed(passed)], true);
+            let line = value.to_string();
+            // Others' changes move the serial, and a pass that did nothing finds what the pass before it found.
+            value["zones"][0]["serial"] = serde_json::Value::Null;
+            let found = value.to_string();
+            let is_empty = |key: &str| match &value["zones"][0][key] {
+                serde_json::Value::Null => true,
+                serde_json::Value::Array(items) => items.is_empty(),
+                _ => false,
+            };
+            let quiet = ["changes", "conflicts", "orphans", "notes", "held", "waiting", "error"]
+                .iter()
+                .all(|key| is_empty(key));
+            let news = self.printed.insert(zone, found.clone()) != Some(found);
+            if sent || (news && !quiet) {
+                printer.line(&line);
             }
         }
     }

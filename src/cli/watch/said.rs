@@ -42,9 +42,11 @@ impl Said {
             .conflicts
             .iter()
             .map(|conflict| {
+                let owner =
+                    if conflict.owner.is_empty() { String::new() } else { format!(" held by {}", conflict.owner) };
                 format!(
-                    "zone {zone}: {} {} {} {}: {}",
-                    conflict.name, conflict.rtype, conflict.reason, conflict.owner, conflict.message
+                    "zone {zone}: {} {} {}{owner}: {}",
+                    conflict.name, conflict.rtype, conflict.reason, conflict.message
                 )
             })
             .collect();

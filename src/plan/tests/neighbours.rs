@@ -237,3 +237,46 @@ fn a_ptr_is_planned_again_when_a_dhcid_comes_to_its_target() {
     known.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(state(&world, target()), free);
 }
+
+/// Whoever forgot to configure the affix keeps his names all the same, and is told the line.
+#[test]
+fn an_affix_that_is_not_configured_is_told_and_what_it_can_only_mean_is_left_alone() {
+    let sign = "TXT heritage=external-dns,external-dns/owner=default,external-dns/resource=service/x/web";
+    for (txt, line) in [
+        ("k8s.a-web", "externalDns: [{prefix: \"k8s.\"}]"),
+        ("edns-a.web", "externalDns: [{prefix: \"edns-%{record_type}.\"}]"),
+        ("a-web-own", "externalDns: [{suffix: \"-own\"}]"),
+    ] {
+        let world = World::new().there("web A 10.0.1.2").there(&format!("{txt} {sign}")).claim_with(
+            "p",
+            "web A 10.0.9.9",
+            takeover,
+        );
+        let plan = world.plan();
+        assert_eq!(lines(&plan), ["! web A OwnedByOther externalDns default service/x/web"], "{txt}");
+        assert!(
+            plan.notes.len() == 1 && plan.notes[0].contains(line) && plan.notes[0].contains(txt),
+            "{:?}",
+            plan.notes
+        );
+        // A set of ours is not given up for a guess.
+        let ours = World::new().claim("p", "web A 10.0.1.2").settle().there(&format!("{txt} {sign}"));
+        assert!(lines(&ours.plan()).is_empty() && ours.plan().notes.is_empty(), "{:?}", lines(&ours.plan()));
+    }
+    let mut world = World::new().there("web A 10.0.1.2").there(&format!("k8s.a-web {sign}"));
+    world.rules.external_dns = vec![Affix { prefix: Some("k8s.".into()), ..Affix::default() }];
+    assert!(world.plan().notes.is_empty());
+}
+
+#[test]
+fn a_set_that_adopt_from_would_take_is_named_by_its_holder() {
+    let mut world = neighbours().claim("a", "web A 10.0.9.9");
+    world.rules.adopt_from = vec![AdoptFrom::ExternalDns { owner: "default".into() }];
+    let plan = world.plan();
+    assert_eq!(lines(&plan), ["! web A NotIdentical externalDns default service/x/web"]);
+    assert!(
+        plan.conflicts[0].message.contains("adoptFrom takes over what is declared as it is"),
+        "{:?}",
+        plan.conflicts
+    );
+}
