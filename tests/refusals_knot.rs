@@ -1,5 +1,5 @@
 //! What a run says when the server's ACL lets it do only a part, and how it ends: real Knot, and BIND beside it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
