@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::cluster::{Resource, Seen};
-use crate::model::{FastMap, FastSet, RrType};
+use crate::model::RrType;
 use crate::operator::entry::FINALIZER;
 use crate::spec::{Rights, ZoneEntry, Zones};
 
@@ -33,15 +33,7 @@ fn entry(spec: serde_json::Value) -> (ObjectId, Entry) {
 }
 
 fn report(revision: u64) -> Report {
-    Report {
-        revision,
-        serial: Some(42),
-        error: None,
-        failing_since: None,
-        stale: false,
-        troubles: FastMap::default(),
-        lingering: Arc::new(FastSet::default()),
-    }
+    Report { revision, serial: Some(42), ..Report::unheard() }
 }
 
 fn reports(report: Report) -> BTreeMap<Name, Report> {
@@ -60,6 +52,7 @@ fn good() -> serde_json::Value {
 fn programmed_means_planned_at_its_own_revision_without_trouble() {
     let (object, entry) = entry(good());
     assert!(matches!(judge(&object, &entry, &reports(report(4))), Outcome::Pending(_)));
+    assert!(matches!(judge(&object, &entry, &reports(Report::unheard())), Outcome::Pending(_)));
     let outcome = judge(&object, &entry, &reports(report(5)));
     assert_eq!(outcome, Outcome::Programmed(42));
     let status = status(&outcome, &entry, "2026-11-30T00:00:00Z");

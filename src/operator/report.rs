@@ -64,6 +64,19 @@ fn is_stuck(reason: &str) -> bool {
 }
 
 impl Report {
+    /// Of a zone that was not heard of yet.
+    pub fn unheard() -> Report {
+        Report {
+            revision: 0,
+            serial: None,
+            error: None,
+            failing_since: None,
+            stale: false,
+            troubles: FastMap::default(),
+            lingering: Arc::default(),
+        }
+    }
+
     /// Of a worker's status. `stale_after`: when a view that was not confirmed is too old to rely on.
     pub fn of(
         status: &ZoneStatus,

@@ -259,6 +259,7 @@ impl Term {
             beginnings.insert(zone.clone(), beginning);
         }
         let observing = beginnings.iter().map(|(zone, beginning)| (zone.clone(), beginning.observe)).collect();
+        self.reports = beginnings.keys().map(|zone| (zone.clone(), Report::unheard())).collect();
         self.seats.start(&self.setting.config, beginnings)?;
         self.observing = observing;
         self.setting

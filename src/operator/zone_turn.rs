@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::jobs::{Job, patch_of};
+use super::report::Report;
 use super::seats::Beginning;
 use super::term::Term;
 use super::zones::{self, Order, ZoneObject, object_name};
@@ -51,7 +52,10 @@ impl Term {
             let job = Job::CreateZone(zone.clone(), object_name(zone), spec);
             return self.begin_zone(zone, job);
         };
-        let Some(report) = self.reports.get(zone) else { return };
+        // Until it was heard of, what is said of it stays.
+        let Some(report) = self.reports.get(zone).filter(|report| report.revision > 0 || report.error.is_some()) else {
+            return;
+        };
         if let Some(plan) = status.plan.as_ref().filter(|_| report.revision > 0 && report.error.is_none()) {
             let orders = zones::orders(&object.spec, plan);
             if !orders.is_empty() {
@@ -103,7 +107,7 @@ impl Term {
         match self.seats.restart(zone, Beginning { observe, claims, past }).await {
             Ok(()) => {
                 self.observing.insert(zone.clone(), observe);
-                self.reports.remove(zone);
+                self.reports.insert(zone.clone(), Report::unheard());
                 let statuses = self.seats.iter().map(|(zone, seat)| (zone.clone(), seat.status.clone())).collect();
                 self.setting.board.set_zones(statuses);
             }
