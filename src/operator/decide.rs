@@ -190,7 +190,13 @@ impl Term {
             self.count_error(&job, error, now);
         }
         match job {
-            Job::AddFinalizer(object, _) | Job::RemoveFinalizer(object, _) => self.written(&object, result, now),
+            Job::AddFinalizer(object, _) => {
+                if result.as_ref().is_err_and(|error| !error.is_outdated()) {
+                    self.index.balk(&object);
+                }
+                self.written(&object, result, now);
+            }
+            Job::RemoveFinalizer(object, _) => self.written(&object, result, now),
             Job::Status(object, _, _, before) => {
                 let wrote = result.is_ok();
                 self.written(&object, result, now);

@@ -31,6 +31,8 @@ pub struct Entry {
     pub finalizer: bool,
     /// Its claims may enter: the finalizer was stored, once.
     pub admitted: bool,
+    /// The API server would not store the finalizer: nobody waits for this object.
+    pub balked: bool,
     /// Its deletion is meant: the CRD itself was looked at and stays.
     pub honoured: bool,
     /// Everything that is wrong with it.
@@ -110,6 +112,7 @@ impl Entry {
             annotations: format!("{:?}", seen.annotations),
             finalizer,
             admitted: finalizer || resource == Resource::Endpoint,
+            balked: false,
             honoured: false,
             wish: if abandoned {
                 ObjectState::Abandoned
@@ -152,6 +155,7 @@ impl Entry {
         }
         // Once stored and then taken off by somebody, it is put on again; the claims stay meanwhile.
         self.admitted |= before.admitted;
+        self.balked = before.balked;
         self.honoured = before.honoured && self.deleting;
         self.leaving_since = before.leaving_since.or(self.leaving_since);
     }

@@ -10,6 +10,7 @@ use crate::cluster::{Resource, Seen};
 use crate::model::{
     Claim, Claims, ClaimsEdit, FastMap, FastSet, Name, ObjectId, ObjectState, OrphanKey, RrType, SourceHealth, rdata,
 };
+use crate::plan::claim_order;
 use crate::spec::{Rights, Zones};
 
 /// What a change of an object came to.
@@ -164,8 +165,11 @@ impl Index {
                     }
                 }
             }
-            // Whom it kept from sharing may share now.
-            self.separate(before.claims.iter().map(|(_, claim)| claim.name.clone()).collect());
+            // Whom it kept from sharing may share now, and who waited for it waits no longer.
+            let names: FastSet<Name> = before.claims.iter().map(|(_, claim)| claim.name.clone()).collect();
+            let rivals: FastSet<ObjectId> = names.iter().flat_map(|name| self.claimants(name)).cloned().collect();
+            rivals.iter().for_each(|rival| self.touch(rival));
+            self.separate(names);
         }
         let Some(entry) = entry else {
             self.unsettled.remove(&object);
@@ -186,6 +190,7 @@ impl Index {
         }
         self.entries.insert(object.clone(), entry);
         self.touch(&object);
+        self.touch_rivals(&names);
         self.separate(names);
     }
 
@@ -277,11 +282,53 @@ impl Index {
             || claim.set.values.iter().flat_map(|value| rdata::names_in(RrType::PTR, value)).any(|name| lost(&name))
     }
 
+    /// Whether an older object claims a set of this one and was not admitted yet: which finalizer is stored first must not
+    /// decide who gets a name.
+    fn waits(&self, zone: &Name, entry: &Entry) -> bool {
+        let older = |claim: &Claim, object: &ObjectId| {
+            self.entries.get(object).is_some_and(|other| {
+                !other.admitted
+                    && !other.balked
+                    && other.is_live()
+                    && other.claims.iter().any(|(own, theirs)| {
+                        own == zone
+                            && theirs.name == claim.name
+                            && theirs.rtype == claim.rtype
+                            && claim_order(theirs, claim).is_lt()
+                    })
+            })
+        };
+        let contested = |claim: &Claim| {
+            let claimants = self.claimants(&claim.name);
+            claimants.len() > 1 && claimants.iter().any(|object| *object != claim.object && older(claim, object))
+        };
+        entry.claims.iter().any(|(own, claim)| own == zone && contested(claim))
+    }
+
+    /// The API server would not store an object's finalizer: whoever waits for it waits no longer.
+    pub fn balk(&mut self, object: &ObjectId) {
+        let Some(entry) = self.entries.get_mut(object).filter(|entry| !entry.admitted && !entry.balked) else { return };
+        entry.balked = true;
+        let names: FastSet<Name> = entry.claims.iter().map(|(_, claim)| claim.name.clone()).collect();
+        self.touch_rivals(&names);
+    }
+
+    /// All that have claims at names of several are told anew.
+    fn touch_rivals(&mut self, names: &FastSet<Name>) {
+        let rivals: FastSet<ObjectId> =
+            names.iter().map(|name| self.claimants(name)).filter(|all| all.len() > 1).flatten().cloned().collect();
+        for object in rivals {
+            self.touch(&object);
+        }
+    }
+
     /// The state of an object as one zone is told it: where a PTR is kept back, what was published there stays.
     fn state_in(&self, zone: &Name, entry: &Entry) -> ObjectState {
         let kept_back = || entry.claims.iter().any(|(own, claim)| own == zone && self.loses(entry, claim));
         match entry.state() {
-            ObjectState::Present | ObjectState::Paused if kept_back() => ObjectState::Protected,
+            ObjectState::Present | ObjectState::Paused if kept_back() || self.waits(zone, entry) => {
+                ObjectState::Protected
+            }
             state => state,
         }
     }

@@ -171,6 +171,30 @@ fn sharing_across_namespaces_needs_the_right_to_it_and_heals() {
     assert_eq!(told.names[&name("s.internal")][&RrType::A][0].object, second);
 }
 
+/// Finalizers are stored side by side, and the younger object's may be stored first.
+#[test]
+fn a_younger_object_waits_until_the_older_one_is_admitted() {
+    let mut index = index(Rights::Ordinary);
+    let of = |object: &str, created: i64, flags: &str, version| Seen {
+        created: Some(created),
+        ..seen(object, version, a("x", 1), flags)
+    };
+    let (old, _) = apply(&mut index, of("dns/old", 10, "", 1));
+    let (young, _) = apply(&mut index, of("dns/young", 20, "f", 1));
+    let told = edit(&mut index, "internal");
+    assert_eq!(state(&told, &young), Some(ObjectState::Protected), "what it may have published stays");
+    assert!(told.names[&name("x.internal")].is_empty());
+    apply(&mut index, of("dns/old", 10, "f", 2));
+    let told = edit(&mut index, "internal");
+    assert_eq!((state(&told, &old), state(&told, &young)), (Some(ObjectState::Present), Some(ObjectState::Present)));
+    assert_eq!(told.names[&name("x.internal")][&RrType::A].len(), 2);
+    // One whose finalizer cannot be stored holds up nobody.
+    let (older, _) = apply(&mut index, of("dns/older", 5, "", 1));
+    assert_eq!(state(&edit(&mut index, "internal"), &young), Some(ObjectState::Protected));
+    index.balk(&older);
+    assert_eq!(state(&edit(&mut index, "internal"), &young), Some(ObjectState::Present));
+}
+
 #[test]
 fn everything_is_what_all_edits_come_to() {
     let mut index = index(Rights::Ordinary);

@@ -55,7 +55,7 @@ pub(super) struct Contest<'a> {
 
 /// The order among claims where no marker decides: those with the right to take over, then the older, then namespace and
 /// name. In files there is no age.
-pub(super) fn order(a: &Claim, b: &Claim) -> Ordering {
+pub fn order(a: &Claim, b: &Claim) -> Ordering {
     let key = |claim: &Claim| (claim.adopt != AdoptPolicy::Takeover, claim.created.unwrap_or(i64::MAX));
     key(a)
         .cmp(&key(b))

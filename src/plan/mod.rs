@@ -21,6 +21,7 @@ mod wish;
 use std::collections::BTreeMap;
 
 pub use brake::BrakeState;
+pub use contest::order as claim_order;
 pub use planner::{Dirty, PlanOptions, Planner, plan_zone};
 pub use units::{Unit, can_part, unit_of, units};
 
