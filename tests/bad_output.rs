@@ -189,7 +189,7 @@ fn zones_come_in_the_order_of_the_configuration_and_one_bad_key_is_one_error() {
     assert_eq!(order, ["zz.test.", "internal.", "aa.test."]);
     std::fs::write(site.dir().join("key.b64"), "bm90IHRoZSBzZWNyZXQgb2YgdGhlIHNlcnZlciBhdCBhbGw=").unwrap();
     let ran = site.records_run(&["plan", "--release", "0000000000000000"]);
-    assert_eq!(ran.err.matches("secret").count(), 1, "{ran:#?}");
+    assert_eq!(ran.err.matches("another secret").count(), 1, "{ran:#?}");
     assert_eq!(ran.err.matches("the same as for the zone zz.test, of the same server").count(), 2, "{ran:#?}");
     assert!(ran.err.contains("nobody knows before it can be read"), "{ran:#?}");
     let doctor = site.run(&["doctor"]);
@@ -246,8 +246,12 @@ fn a_forgotten_affix_is_told_by_doctor_and_plan() {
     let site = Site::new(served.server.addr());
     site.put("web", "name: web.internal, a: [10.0.0.9], adopt: Takeover");
     let line = "externalDns: [{prefix: \"k8s.\"}]";
-    for ran in [site.run(&["doctor"]), site.records_run(&["plan"]), site.apply(&[], 3)] {
+    let sent = || served.server.counters().updates.load(std::sync::atomic::Ordering::Relaxed);
+    // doctor asks what the key may write.
+    let doctor = site.run(&["doctor"]);
+    let before = sent();
+    for ran in [doctor, site.records_run(&["plan"]), site.apply(&[], 3)] {
         assert!(ran.out.contains(line) && ran.out.contains("k8s.a-web.internal"), "{ran:#?}");
     }
-    assert_eq!(served.server.counters().updates.load(std::sync::atomic::Ordering::Relaxed), 0, "nothing was sent");
+    assert_eq!(sent(), before, "nothing was sent");
 }

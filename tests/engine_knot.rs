@@ -124,7 +124,9 @@ async fn rights_and_keys(program: &parts::Program) {
     let report = apply(&mut reader, many(2000)).await;
     let stopped = report.stopped.clone().expect("stopped");
     assert_eq!(stopped.reason(), "UpdateRefused", "{stopped}");
-    assert_eq!(report.count(Outcome::Refused), 2000);
+    // A few were refused one by one; once the server does not take even the fence, the rest is not sent.
+    let (refused, waiting) = (report.count(Outcome::Refused), report.count(Outcome::Waiting));
+    assert!(refused > 0 && refused + waiting == 2000, "{refused} refused, {waiting} waiting");
     assert!(report.updates_sent < 40, "{}", report.updates_sent);
 
     // May update, may not transfer.
