@@ -282,7 +282,7 @@ impl Index {
             || claim.set.values.iter().flat_map(|value| rdata::names_in(RrType::PTR, value)).any(|name| lost(&name))
     }
 
-    /// Whether an older object claims a set of this one and was not admitted yet: which finalizer is stored first must not
+    /// Whether an older object claims a set of this one, or one that cannot stand beside it, and was not admitted yet: which finalizer is stored first must not
     /// decide who gets a name.
     fn waits(&self, zone: &Name, entry: &Entry) -> bool {
         let older = |claim: &Claim, object: &ObjectId| {
@@ -293,7 +293,7 @@ impl Index {
                     && other.claims.iter().any(|(own, theirs)| {
                         own == zone
                             && theirs.name == claim.name
-                            && theirs.rtype == claim.rtype
+                            && (theirs.rtype == claim.rtype || is_alias(theirs.rtype) || is_alias(claim.rtype))
                             && claim_order(theirs, claim).is_lt()
                     })
             })
@@ -417,6 +417,11 @@ impl Index {
         edit.names.retain(|_, types| !types.is_empty());
         edit
     }
+}
+
+/// Types that stand alone at their name.
+fn is_alias(rtype: RrType) -> bool {
+    matches!(rtype, RrType::CNAME | RrType::DNAME)
 }
 
 /// How the words about a separated set begin.
