@@ -327,14 +327,18 @@ impl Term {
 
     /// An event for what changed for the worse, and for what was healed; not for what went well at once.
     fn tell_transition(&mut self, object: &ObjectId, old_reason: &str) {
-        let Some(entry) = self.index.get(object) else { return };
+        let Some(entry) = self.index.get_mut(object) else { return };
         let Some(now) = ready(&entry.status).cloned() else { return };
+        let well = now.status == "True";
+        let trouble = |reason: &str| !matches!(reason, "" | "Pending" | "Programmed");
+        // On the way from one to the other it may have been pending.
+        let healed = well && (entry.unwell || trouble(old_reason));
+        entry.unwell = !well && (entry.unwell || trouble(&now.reason));
         // A namespace that goes takes no events.
         if old_reason == now.reason || entry.deleting && now.reason == "Deleting" {
             return;
         }
-        let healed = now.status == "True" && !matches!(old_reason, "" | "Pending");
-        let worse = now.status != "True" && now.reason != "Pending";
+        let worse = !well && now.reason != "Pending";
         if worse || healed {
             tracing::info!(object = object.as_str(), reason = now.reason, "{}", now.message);
             self.notice(object, worse, &now.reason.clone(), now.message, "Program");

@@ -59,6 +59,8 @@ pub struct Entry {
     pub done: bool,
     /// When it is judged again, if that was arranged.
     pub timer: Option<Instant>,
+    /// Its status told of a trouble since it was well last.
+    pub unwell: bool,
     /// Its status, as the API server has it.
     pub status: RecordStatus,
 }
@@ -132,6 +134,7 @@ impl Entry {
             leaving_since: seen.deleting.then_some(now),
             done: false,
             timer: None,
+            unwell: false,
             status: serde_json::from_value(seen.status).unwrap_or_default(),
         }
     }
@@ -156,6 +159,7 @@ impl Entry {
         // Once stored and then taken off by somebody, it is put on again; the claims stay meanwhile.
         self.admitted |= before.admitted;
         self.balked = before.balked;
+        self.unwell = before.unwell;
         self.honoured = before.honoured && self.deleting;
         self.leaving_since = before.leaving_since.or(self.leaving_since);
     }
