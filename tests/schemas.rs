@@ -105,7 +105,14 @@ fn plans_and_applies_fit_their_schema() {
         all("reason")
     );
     let some = |pointer: &str| runs.iter().any(|run| run.pointer(pointer).is_some());
-    for pointer in ["/zones/0/conflicts/0", "/zones/0/orphans/0", "/refusals/0", "/broken/0", "/zones/0/skipped/dhcp"] {
+    for pointer in [
+        "/zones/0/conflicts/0",
+        "/zones/0/orphans/0",
+        "/refusals/0",
+        "/broken/0",
+        "/zones/0/skipped/dhcp",
+        "/zones/0/waiting/why",
+    ] {
         assert!(some(pointer), "no run has {pointer}");
     }
     let mut wrong = runs[0].clone();
@@ -122,9 +129,10 @@ fn the_promised_shape() {
     let plan = schema("plan");
     for (pointer, keys) in [
         ("", "zones applied"),
-        ("/$defs/zone", "zone serial held changes conflicts orphans skipped"),
+        ("/$defs/zone", "zone serial held waiting changes conflicts orphans skipped notes"),
+        ("/$defs/waiting", "deletes why"),
         ("/$defs/held", "hash deletes replaces takeovers owned limit"),
-        ("/$defs/change", "action name type ttl old new source held"),
+        ("/$defs/change", "action name type ttl oldTtl old new source held"),
         ("/$defs/conflict", "name type reason owner source"),
         ("/$defs/orphan", "name type resource"),
     ] {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use knotwork::model::{Name, RrType};
 use support::embedded::{Served, serve};
-use support::site::Site;
+use support::site::{self, Site};
 use support::wait;
 
 struct Watcher {
@@ -120,4 +120,27 @@ fn nothing_is_called_an_orphan_before_the_files_were_read() {
     let zone = Name::parse("internal").unwrap();
     let gone = Name::parse("b.internal").unwrap();
     wait::until("b to go", || watcher.served.server.view(&zone).unwrap().get(&gone, RrType::A).is_none().then_some(()));
+}
+
+/// Why a delete waits is said once, and it goes when the file is whole.
+#[test]
+fn a_file_that_may_be_cut_short_deletes_nothing() {
+    let served = serve();
+    let site = Site::new(served.server.addr());
+    let whole = site::many("h", 3, 30);
+    site.file("all.yaml", &whole);
+    assert_eq!(site.apply(&[], 0).code, 0);
+    let watcher = Watcher::start(served, site);
+    let (zone, gone) = (Name::parse("internal").unwrap(), Name::parse("h2.internal").unwrap());
+    let there = || watcher.served.server.view(&zone).unwrap().get(&gone, RrType::A).is_some();
+    wait::until("the start", || watcher.said().contains("watching ").then_some(()));
+    let end = whole.rfind("---").unwrap();
+    watcher.site.file("all.yaml", whole[..end].trim_end());
+    wait::until("the reason", || watcher.said().contains("end the file with a newline").then_some(()));
+    // Longer than two looks that agree.
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    assert!(there(), "{}", watcher.said());
+    assert_eq!(watcher.said().matches("may be cut short").count(), 1, "{}", watcher.said());
+    watcher.site.file("all.yaml", &whole[..end]);
+    wait::until("h2 to go", || (!there()).then_some(()));
 }

@@ -127,7 +127,8 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
     }
 }
 
-fn waits(number: usize) -> String {
+/// `1 delete waits`.
+pub fn waits(number: usize) -> String {
     if number == 1 { "1 delete waits".to_owned() } else { format!("{number} deletes wait") }
 }
 

@@ -27,9 +27,12 @@ const METRICS_EVERY: Duration = Duration::from_secs(15);
 /// Deletes need two scans this far apart that agree.
 const AGREE: Duration = Duration::from_secs(5);
 
+/// Why deletes wait after a first look.
+const SECOND_LOOK: &str = "deletes wait until a second look at the files agrees";
+
 /// The health of files that are all well and were looked at but once.
 fn waits() -> SourceHealth {
-    SourceHealth::Incomplete(vec!["deletes wait until a second look at the files agrees".to_owned()])
+    SourceHealth::Incomplete(vec![SECOND_LOOK.to_owned()])
 }
 
 /// `knotwork apply --watch`.

@@ -1,7 +1,7 @@
 //! What a resident run says of its zones: only what is new.
 
 use super::super::printer::Printer;
-use super::super::words;
+use super::super::{render, words};
 use crate::zone::{Outcome, ZoneStatus};
 
 /// What was last said of a zone, so that only what is new is said.
@@ -12,6 +12,7 @@ pub(super) struct Said {
     held: Option<String>,
     failed: Vec<String>,
     orphans: usize,
+    waiting: Option<(usize, String)>,
 }
 
 impl Said {
@@ -57,6 +58,15 @@ impl Said {
         if plan.orphans.len() != self.orphans {
             self.orphans = plan.orphans.len();
             say(&format!("zone {zone}: {}", words::count(self.orphans, "orphan")), printer);
+        }
+        // That a second look is due is nothing to do about.
+        let waiting = plan.waiting.clone().filter(|(_, why)| why != super::SECOND_LOOK);
+        if waiting != self.waiting {
+            if let Some((number, why)) = &waiting {
+                let waits = render::waits(*number);
+                printer.warn(&format!("zone {zone}: {waits} until everything can be read: {why}"));
+            }
+            self.waiting = waiting;
         }
         let held = plan.held.as_ref().map(|held| held.hash.clone());
         if held != self.held {
