@@ -128,13 +128,13 @@ impl Survey {
         let sources = Sources { root: options.root.clone(), bus: options.bus.clone() };
         let found = gather_over(&sources, bus).await;
         let facts = found.facts;
-        let files = match which {
-            Which::Files(files) if !files.is_empty() => files.to_vec(),
+        let (files, stored) = match which {
+            Which::Files(files) if !files.is_empty() => (files.to_vec(), None),
             Which::Files(_) | Which::Accepted => match store.accepted()? {
-                Some(_) => vec![store.accepted_file().display().to_string()],
+                Some(text) => (vec![store.accepted_file().display().to_string()], Some(text)),
                 None => return Err(HostError::NoPolicy),
             },
-            Which::Nothing => Vec::new(),
+            Which::Nothing => (Vec::new(), None),
         };
         let version = facts.systemd;
         let own = hostplan::without_us(&facts, &record);
@@ -142,7 +142,8 @@ impl Survey {
             (Wish::nothing(version.unwrap_or(SystemdVersion::OLDEST)), None, None)
         } else {
             let mut under = under_policies(&files, &own, version.unwrap_or(SystemdVersion::NEWEST))?;
-            let text = std::mem::take(&mut under.text);
+            // Put together anew, the text would not be the same to the octet, and so would count as another one.
+            let text = stored.unwrap_or_else(|| std::mem::take(&mut under.text));
             (under.wish.clone(), Some(under), Some(text))
         };
         let targets = hostplan::targets(&wish, &facts, &record);
