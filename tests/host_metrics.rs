@@ -6,6 +6,7 @@ mod support;
 use support::fleet::{document, on};
 use support::machine::{self, Machine, VERSIONS};
 use support::parts::{Tier, tier};
+use support::schema::told_metrics;
 
 /// The far side of every network: this program again, in the labs' other namespaces.
 #[test]
@@ -30,6 +31,19 @@ fn get(machine: &mut Machine, path: &str) -> (u16, String) {
     (status, answer.split_once("\r\n\r\n").map(|(_, text)| text.to_owned()).unwrap_or_default())
 }
 
+/// The table that tells of them.
+fn docs() -> String {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/hosts.md")).unwrap();
+    text.split("\n## Metrics of the agent\n").nth(1).unwrap().split("\n## ").next().unwrap().to_owned()
+}
+
+/// The number behind the beginning of a line; zero where there is none.
+fn count(machine: &mut Machine, line: &str) -> u64 {
+    let text = get(machine, "/metrics").1;
+    let number = text.lines().find_map(|own| own.strip_prefix(line)?.trim().parse().ok());
+    number.unwrap_or(0)
+}
+
 /// Waits until both the endpoint and the text file have this line.
 #[track_caller]
 fn tells(machine: &mut Machine, line: &str) {
@@ -52,7 +66,26 @@ fn the_agent_tells_how_the_host_stands() {
         tells(machine, "knotwork_host_good 1");
         tells(machine, "knotwork_host_bus_up 1");
         tells(machine, "knotwork_host_changes_total{outcome=\"committed\"} 1");
-        tells(machine, "knotwork_host_probe_success{probe=\"lab\"} 1");
+        for path in ["bus", "stub-udp", "stub-tcp"] {
+            tells(machine, &format!("knotwork_host_probe_success{{probe=\"lab\",path=\"{path}\"}} 1"));
+        }
+        tells(machine, "knotwork_host_probe_success{probe=\"lab\",path=\"server\",server=\"192.168.4.53\"} 1");
+        // What resolved shows of itself.
+        tells(machine, "knotwork_host_policy_generation{state=\"applied\"} 1");
+        tells(machine, "knotwork_host_policy_generation{state=\"declared\"} 1");
+        tells(machine, "knotwork_host_resolv_conf{mode=\"stub\",content=\"stub\"} 1");
+        // Bit 0: names are asked there.
+        assert_eq!(count(machine, "knotwork_host_link_scopes_mask{link=\"eth0\"} ") & 1, 1);
+        tells(machine, "knotwork_host_current_server{scope=\"link:eth0\",server=\"10.11.0.53\"} 1");
+        for family in
+            ["transactions_total", "cache_lookups_total{result=\"hit\"}", "dnssec_verdicts_total{verdict=\"bogus\"}"]
+        {
+            tells(machine, &format!("knotwork_host_{family} "));
+        }
+        let told = get(machine, "/metrics").1;
+        let levels = told.lines().filter(|line| line.starts_with("knotwork_host_server_feature_level{")).count();
+        assert_eq!(levels > 0, machine.version >= 255, "{told}");
+        told_metrics(&told, &docs(), "docs/hosts.md");
         // Booleans and lists of the policy, as the policy says them.
         tells(machine, "knotwork_host_policy_enabled{policy=\"p\",field=\"routes[lab].failClosed\"} 1");
         tells(machine, "knotwork_host_policy_item{policy=\"p\",field=\"routes[lab].domains\",item=\"maas\"} 1");
@@ -69,23 +102,58 @@ fn the_agent_tells_how_the_host_stands() {
         machine.until(&format!("[ $(stat -c %i {FILE}) != {} ]", before.trim()));
         assert_eq!(machine.must("ls -A /run/knotwork-test").trim(), "knotwork.prom", "no temporary file is left");
 
-        // Something is put back, and counted.
+        // Something is put back, and counted, as a file too.
+        let file = "knotwork_host_repairs_total{what=\"file\"} ";
+        let before = count(machine, file);
         // Renamed into place: between an `rm` and an `echo`, a quick agent would mend the file twice.
         machine.must("echo 'nameserver 9.9.9.9' > /etc/resolv.conf.new && mv /etc/resolv.conf.new /etc/resolv.conf");
         tells(machine, "knotwork_host_resolv_conf_repair_seconds_count 1");
+        assert_eq!(count(machine, file), before + 1);
+        assert_eq!(count(machine, "knotwork_host_drift_total{what=\"file\"} "), before + 1);
 
         // A policy that cannot be read: said, while the last good one is held.
         machine.write("/root/policies/p.yaml", &document("p", &POLICY.replace("192.168.4.53", "192.168.4.530")));
         tells(machine, "knotwork_host_problem{reason=\"PolicyBroken\"");
+        machine.until(&format!("! grep -q 'state=\"declared\"' {FILE}"));
         tells(machine, "knotwork_host_good 0");
         assert_eq!(get(machine, "/readyz").0, 200, "the host was looked at");
         machine.must("resolvectl query --cache=no pbs.maas");
         machine.write("/root/policies/p.yaml", &document("p", POLICY));
         tells(machine, "knotwork_host_good 1");
 
-        // A server that does not answer rightly any more.
+        // Another one: lint, the generation, and the restart that it takes before 258 or the reload after.
+        let told = ["restarts_total", "reloads_total"].map(|family| format!("knotwork_host_{family} "));
+        let before = told.clone().map(|family| count(machine, &family));
+        let other = POLICY.replace("domains: [maas]", "domains: [maas, lab.local]");
+        machine.write("/root/policies/p.yaml", &document("p", &other));
+        tells(machine, "knotwork_host_policy_generation{state=\"applied\"} 2");
+        tells(machine, "knotwork_host_lint_findings{policy=\"p\",rule=\"local-domain\",severity=\"warning\"} 1");
+        let after = told.map(|family| count(machine, &family));
+        assert!(after[0] + after[1] > before[0] + before[1], "{before:?} {after:?}");
+        // One more, as if the last restart had been this very second: before 256 it takes another one, which has to wait.
+        let suppressed = "knotwork_host_restarts_suppressed_total ";
+        assert_eq!(count(machine, suppressed), 0);
+        let now = "date +%s > /run/now; sed -i \"s/\\\"last\\\": [0-9]*/\\\"last\\\": $(cat /run/now)/\" /var/lib/knotwork/host/restarts.json; rm /run/now";
+        machine.must(&format!("[ ! -e /var/lib/knotwork/host/restarts.json ] || {{ {now}; }}"));
+        let other = other.replace("lab.local]", "lab.local, lab.test]");
+        machine.write("/root/policies/p.yaml", &document("p", &other));
+        tells(machine, "knotwork_host_policy_generation{state=\"applied\"} 3");
+        assert_eq!(count(machine, suppressed), u64::from(machine.version < 256));
+        // It can be refused without being followed: then the files declare another one than counts.
+        machine.write(
+            "/root/policies/p.yaml",
+            &document("p", &other.replace("servers: [192.168.4.53]", "servers: [192.168.4.53, 1.1.1.1]")),
+        );
+        tells(machine, "knotwork_host_policy_generation{state=\"declared\"} 4");
+        tells(machine, "knotwork_host_policy_generation{state=\"applied\"} 3");
+        tells(machine, "knotwork_host_lint_findings{policy=\"p\",rule=\"mixed-servers\",severity=\"error\"} 1");
+        machine.write("/root/policies/p.yaml", &document("p", &other));
+        tells(machine, "knotwork_host_good 1");
+
+        // A server that does not answer rightly any more, seen on every way.
         machine.mode("192.168.4.53", "nx");
-        tells(machine, "knotwork_host_probe_success{probe=\"lab\"} 0");
+        tells(machine, "knotwork_host_probe_success{probe=\"lab\",path=\"bus\"} 0");
+        tells(machine, "knotwork_host_probe_success{probe=\"lab\",path=\"server\",server=\"192.168.4.53\"} 0");
         tells(machine, "knotwork_host_problem{reason=\"ProbeFailed\",at=\"probe lab\"} 1");
         machine.mode("192.168.4.53", "ok");
         tells(machine, "knotwork_host_good 1");

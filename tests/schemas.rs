@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use support::embedded::{Served, serve_zones};
-use support::schema::{fits, schema, validator, words};
+use support::schema::{fits, schema, told_metrics, validator, words};
 use support::site::Site;
 
 fn root() -> &'static Path {
@@ -201,7 +201,7 @@ fn help(command: &[&str]) -> (Vec<String>, Vec<String>) {
 
 /// The section of a heading, to the next one of any level.
 fn section<'a>(text: &'a str, heading: &str) -> &'a str {
-    let start = text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("docs/cli.md has no \"{heading}\""));
+    let start = text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no \"{heading}\" in there"));
     let body = &text[start + heading.len() + 2..];
     body.split("\n## ").next().unwrap().split("\n### ").next().unwrap()
 }
@@ -243,30 +243,21 @@ fn the_reference_names_every_metric_with_type_and_labels() {
     site.apply(&["--metrics-file", file.to_str().unwrap()], 1);
     let metrics = std::fs::read_to_string(file).unwrap();
     let table = section(&text, "## Metrics");
-    let row = |name: &str| {
-        table
-            .lines()
-            .find(|line| line.starts_with(&format!("| `{name}` |")))
-            .unwrap_or_else(|| panic!("docs/cli.md does not tell of {name}"))
-    };
     assert!(metrics.contains("reason=\"") && metrics.contains("action=\"create\""), "{metrics}");
-    let mut told = 0;
-    for line in metrics.lines() {
-        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-            assert!(row(name).contains(&format!("| {kind} |")), "{name} is a {kind}");
-            told += 1;
-        } else if let Some((name, labels)) = line.split_once('{').filter(|_| !line.starts_with('#')) {
-            let family =
-                ["_bucket", "_sum", "_count"].iter().fold(name, |name, end| name.strip_suffix(end).unwrap_or(name));
-            for label in
-                labels.split("\",").filter_map(|pair| pair.split('=').next()).filter(|label| !label.contains('}'))
-            {
-                assert!(row(family).contains(&format!("`{label}`")), "{name} has the label {label}");
-            }
-        }
-    }
+    let told = told_metrics(&metrics, table, "docs/cli.md");
     let rows = table.lines().filter(|line| line.starts_with("| `knotwork_")).count();
     assert_eq!(rows, told, "docs/cli.md tells of metrics that are none");
+}
+
+/// Labels are held against what a whole machine serves, in `tests/host_metrics.rs`.
+#[test]
+fn the_page_of_hosts_names_every_metric_of_the_agent_with_its_type() {
+    let text = read("docs/hosts.md");
+    let table = section(&text, "## Metrics of the agent");
+    let told = told_metrics(&knotwork::agent::Numbers::default().text(), table, "docs/hosts.md");
+    let rows = table.lines().filter(|line| line.starts_with("| `knotwork_")).count();
+    assert_eq!(rows, told, "docs/hosts.md tells of metrics that are none");
+    assert!(told > 30, "{told}");
 }
 
 #[test]

@@ -5,10 +5,13 @@
 //! through the whole transaction with its probes and its way back. A policy that is broken, refused or has failed changes
 //! nothing: the last one that stood is held. Broken DNS never ends the agent, and no other end of it undoes anything.
 
+mod fields;
 mod guard;
 mod notify;
 mod numbers;
+mod page;
 mod pass;
+mod resolver;
 mod war;
 
 use std::net::SocketAddr;

@@ -10,6 +10,7 @@ use super::{Agent, notify};
 use crate::host::{Confirm, Host, HostError, Step, Store, Survey, Under, Which};
 use crate::hostplan::{Refusal, paths, preflight};
 use crate::resolved::Bus;
+use crate::resolved::statistics::{server_states, statistics};
 use crate::resolved::watch::Hint;
 
 /// A look that changed something is followed by another one, to see that it is so; not without end.
@@ -109,9 +110,7 @@ impl Agent {
         self.watch(&survey.targets.paths);
         *self.shared_bus.lock().unwrap_or_else(PoisonError::into_inner) =
             survey.facts.systemd.map(|release| (bus.clone(), release));
-        if let Some(under) = &survey.under {
-            self.board.with().specs.clone_from(&under.specs);
-        }
+        self.show(&bus, &survey).await;
         self.say_of(&survey, problems);
         if is_starting(&survey) {
             let since = *self.nameless.get_or_insert_with(Instant::now);
@@ -136,7 +135,9 @@ impl Agent {
         problems: &mut Vec<Problem>,
     ) -> Result<Option<Survey>, HostError> {
         let options = self.options.host.clone();
-        let why = match Survey::over(&options, Which::Files(&self.options.inputs), Ok(bus.clone())).await {
+        let found = Survey::over(&options, Which::Files(&self.options.inputs), Ok(bus.clone())).await;
+        self.show_declared(found.as_ref().ok());
+        let why = match found {
             Ok(survey) => {
                 if survey.text.as_deref() == accepted {
                     problems.extend(survey.under.as_ref().map(refused).unwrap_or_default());
@@ -169,6 +170,10 @@ impl Agent {
 
     /// The policies stand: what differs is put back.
     async fn hold(&mut self, bus: Bus, mut survey: Survey, problems: &mut Vec<Problem>) -> Result<Round, HostError> {
+        let links = survey.plan.links.iter().filter(|link| !link.differs.is_empty());
+        let differing = survey.plan.files.iter().map(|step| step.path.clone());
+        let differing = differing.chain(links.map(|link| format!("link {}", link.wish.name))).collect();
+        self.board.with().differs(differing);
         let edited = survey.plan.leave_edited();
         problems.extend(edited.iter().map(problem_of));
         if !survey.plan.refusals.is_empty() {
@@ -261,6 +266,10 @@ impl Agent {
             return Ok(Round::Again);
         };
         *self.board.with().changes.entry(error.reason()).or_default() += 1;
+        let undone = applied.undone.as_ref().map(|undone| if undone.kept.is_empty() { "restored" } else { "partly" });
+        if let Some(outcome) = undone {
+            *self.board.with().rollbacks.entry(outcome).or_default() += 1;
+        }
         let kept = applied.undone.iter().flat_map(|undone| &undone.kept).map(|(at, why)| format!("; {at}: {why}"));
         let message = format!("{error}; the change was undone{}", kept.collect::<String>());
         let tries = self.failed.take().filter(|failed| failed.text == text).map_or(0, |failed| failed.tries);
@@ -269,6 +278,39 @@ impl Agent {
         problems.push(problem.clone());
         self.failed = Some(Failed { text, tries: tries + 1, until, problem });
         Ok(Round::Again)
+    }
+
+    /// What the look saw, for whoever reads the numbers.
+    async fn show(&mut self, bus: &Bus, survey: &Survey) {
+        let statistics = statistics(bus).await.unwrap_or_default();
+        let states = server_states(&self.options.host.root).await;
+        let store = Store::look(&self.options.host.state);
+        let applied = store.generation();
+        let mut board = self.board.with();
+        board.resolver.see(&survey.facts);
+        (board.resolver.statistics, board.resolver.states) = (statistics, states);
+        // What cannot be read is told where it is needed; the last count stands.
+        if let Ok(restarts) = store.restarts() {
+            board.restarts = restarts;
+        }
+        if let Some(under) = &survey.under {
+            board.specs.clone_from(&under.specs);
+        }
+        board.generation.0 = applied;
+    }
+
+    /// What the files declare, whether it is to be followed or not.
+    fn show_declared(&self, survey: Option<&Survey>) {
+        let mut board = self.board.with();
+        let text = survey.and_then(|survey| survey.text.as_deref());
+        board.generation.1 = text.map(|text| Store::look(&self.options.host.state).generation().of(text));
+        if let Some(under) = survey.and_then(|survey| survey.under.as_ref()) {
+            board.lint.clear();
+            for (finding, _) in &under.findings {
+                let severity = if finding.allowed { "allowed" } else { finding.rule.severity.word() };
+                *board.lint.entry((finding.policy.to_string(), finding.rule.id, severity)).or_default() += 1;
+            }
+        }
     }
 
     /// What is true of the host whatever is done.
@@ -310,11 +352,16 @@ impl Agent {
         self.probing = Some(tokio::spawn(async move {
             let Ok(survey) = Survey::over(&options, Which::Accepted, Ok(bus.clone())).await else { return };
             let probes = crate::host::probe(&bus, &survey.wish).await;
+            let by_paths = match &survey.under {
+                Some(under) => crate::host::probe_by_paths(&bus, &survey.wish, &under.facts).await,
+                None => Vec::new(),
+            };
             let wrong = |probes: &[crate::host::Probed]| -> Vec<(String, bool)> {
                 probes.iter().map(|probe| (probe.name.clone(), probe.wrong.is_some())).collect()
             };
             let is_news = wrong(&board.with().probes) != wrong(&probes);
             board.with().probes = probes;
+            board.with().by_paths = by_paths;
             if is_news {
                 // Whoever is full of hints looks anyway.
                 let _ = hints.try_send(Hint::Probes);

@@ -8,6 +8,7 @@ mod deadman;
 mod error;
 pub mod journal;
 mod links;
+mod probe_paths;
 mod probes;
 mod repair;
 mod services;
@@ -17,6 +18,7 @@ mod transaction;
 mod undo;
 
 pub use error::HostError;
+pub use probe_paths::{ProbedBy, probe_by_paths};
 pub use probes::Probed;
 pub use repair::Repaired;
 pub use services::rewrite;

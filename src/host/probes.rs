@@ -76,16 +76,18 @@ async fn ask(bus: &Bus, probe: &Probe, version: SystemdVersion) -> Result<(), St
     };
     let found = by.record(0, &name, rtype.0, asked).await;
     let (found, _) = found.map_err(|error| format!("{name} {rtype}: {}", error.message))?;
-    let holds = |wanted: &IpAddr| {
-        let octets = match wanted {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
-        found.iter().any(|record| record.rtype == rtype.0 && record.wire.ends_with(&octets))
-    };
+    let holds = |wanted: &IpAddr| found.iter().any(|record| record.rtype == rtype.0 && holds(&record.wire, wanted));
     match probe.addresses.iter().find(|wanted| !holds(wanted)) {
         None if found.is_empty() => Err(format!("{name} {rtype}: no record")),
         None => Ok(()),
         Some(missing) => Err(format!("{name} {rtype} is without {missing}")),
+    }
+}
+
+/// Whether the RDATA, or a record that ends in it, is this address.
+pub(super) fn holds(octets: &[u8], wanted: &IpAddr) -> bool {
+    match wanted {
+        IpAddr::V4(address) => octets.ends_with(&address.octets()),
+        IpAddr::V6(address) => octets.ends_with(&address.octets()),
     }
 }

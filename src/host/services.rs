@@ -79,18 +79,34 @@ async fn told(
                 return Ok("");
             }
             match rewrite(bus, files, version).await {
-                true => Ok("resolved wrote its files anew"),
+                true => {
+                    if version >= REWRITES {
+                        reloaded(store);
+                    }
+                    Ok("resolved wrote its files anew")
+                }
                 false => restart(bus, store).await,
             }
         }
         Effect::ReloadResolved if version >= RELOADS => {
             let unit = Systemd1(bus).unit(RESOLVED).await?;
             if unit.active == "active" {
-                return reload(bus).await.map(|()| "resolved read its files");
+                reload(bus).await?;
+                reloaded(store);
+                return Ok("resolved read its files");
             }
             restart(bus, store).await
         }
         Effect::ReloadResolved | Effect::RestartResolved => restart(bus, store).await,
+    }
+}
+
+/// Counts a reload; where that cannot be written down, the reload was one all the same.
+fn reloaded(store: &Store) {
+    let counted =
+        store.restarts().and_then(|known| store.set_restarts(Restarts { reloads: known.reloads + 1, ..known }));
+    if let Err(error) = counted {
+        tracing::warn!(%error, "a reload is not counted");
     }
 }
 
@@ -154,17 +170,22 @@ pub(super) async fn sweep(bus: &Bus) {
 /// restart.
 pub(super) fn rest(store: &Store, effect: Effect, version: SystemdVersion) -> Result<Duration, HostError> {
     let restarts = effect == Effect::RestartResolved || (effect == Effect::ReloadResolved && version < RELOADS);
-    let since = now().saturating_sub(store.restarts()?.last);
-    Ok(Duration::from_secs(if restarts { REST.saturating_sub(since) } else { 0 }))
+    let known = store.restarts()?;
+    let due = if restarts { REST.saturating_sub(now().saturating_sub(known.last)) } else { 0 };
+    if due > 0 && known.waits() != known {
+        store.set_restarts(known.waits())?;
+    }
+    Ok(Duration::from_secs(due))
 }
 
 async fn restart(bus: &Bus, store: &Store) -> Result<&'static str, HostError> {
-    let Restarts { last, count } = store.restarts()?;
-    let since = now().saturating_sub(last);
+    let mut known = store.restarts()?;
+    let since = now().saturating_sub(known.last);
     if since < REST {
+        known = known.waits();
         tokio::time::sleep(Duration::from_secs(REST - since)).await;
     }
-    store.set_restarts(Restarts { last: now(), count: count + 1 })?;
+    store.set_restarts(Restarts { last: now(), count: known.count + 1, ..known })?;
     step("a restart is to be");
     let systemd = Systemd1(bus);
     let unit = idle(systemd).await?;

@@ -57,6 +57,44 @@ pub struct Restarts {
     pub last: u64,
     /// In all.
     pub count: u64,
+    /// Reloads in all.
+    #[serde(default)]
+    pub reloads: u64,
+    /// Restarts that had to wait because the one before was too recent: each wait once.
+    #[serde(default)]
+    pub put_off: u64,
+    /// After which restart one was put off last.
+    #[serde(default)]
+    pub put_off_after: u64,
+}
+
+impl Restarts {
+    /// A restart has to wait: counted once after each restart, however often it is looked at.
+    #[must_use]
+    pub fn waits(self) -> Restarts {
+        match self.put_off_after == self.last {
+            true => self,
+            false => Restarts { put_off: self.put_off + 1, put_off_after: self.last, ..self },
+        }
+    }
+}
+
+/// How often other policies came to count on this host, and which they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Generation {
+    /// Counts up.
+    pub number: u64,
+    /// SHA-256 of the policies that count.
+    pub sha256: String,
+}
+
+impl Generation {
+    /// The generation of this text: the same where it is the one that counts, else the next one.
+    pub fn of(&self, text: &str) -> Generation {
+        let sha256 = crate::hostplan::mark::hash(text.as_bytes());
+        Generation { number: self.number + u64::from(sha256 != self.sha256), sha256 }
+    }
 }
 
 impl Store {
@@ -165,7 +203,17 @@ impl Store {
     pub fn set_accepted(&self, text: Option<&str>) -> Result<(), HostError> {
         let path = self.accepted_file();
         match text {
-            Some(text) => self.write_bytes("accepted.yaml", text.as_bytes()),
+            Some(text) => {
+                self.write_bytes("accepted.yaml", text.as_bytes())?;
+                let (was, is) = (self.generation(), self.generation().of(text));
+                if was != is
+                    && let Err(error) = self.write("generation.json", &is)
+                {
+                    // It is only a number: what it counts stands.
+                    tracing::warn!(%error, "the generation of the policies is not counted");
+                }
+                Ok(())
+            }
             None => match fs::remove_file(&path) {
                 Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
                     Err(HostError::Store { path, what: "removing it", why })
@@ -182,6 +230,11 @@ impl Store {
                 }
             },
         }
+    }
+
+    /// Which policies count, by number; zero where it cannot be told.
+    pub fn generation(&self) -> Generation {
+        self.read("generation.json").ok().flatten().unwrap_or_default()
     }
 
     /// When resolved was restarted last.

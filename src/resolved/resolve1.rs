@@ -12,7 +12,7 @@ use crate::split::{DnsServer, RoutedDomain};
 /// The name on the bus.
 pub const NAME: &str = "org.freedesktop.resolve1";
 
-const MANAGER: Object<'static> =
+pub(super) const MANAGER: Object<'static> =
     Object { service: NAME, path: "/org/freedesktop/resolve1", interface: "org.freedesktop.resolve1.Manager" };
 
 const CURRENT: &[&str] = &["CurrentDNSServerEx", "CurrentDNSServer"];

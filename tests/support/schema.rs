@@ -98,3 +98,31 @@ pub fn words(documents: &[Value], key: &str) -> BTreeSet<String> {
     documents.iter().for_each(|document| at(document, key, &mut found));
     found.into_iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
+
+/// Holds metrics against the table that tells of them (`| metric | type | labels | meaning |`): every family with its type,
+/// every label that is there; gives how many families there are.
+#[track_caller]
+pub fn told_metrics(metrics: &str, table: &str, page: &str) -> usize {
+    let row = |name: &str| {
+        table
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` |")))
+            .unwrap_or_else(|| panic!("{page} does not tell of {name}"))
+    };
+    let mut told = 0;
+    for line in metrics.lines() {
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            assert!(row(name).contains(&format!("| {kind} |")), "{name} is a {kind}");
+            told += 1;
+        } else if let Some((name, labels)) = line.split_once('{').filter(|_| !line.starts_with('#')) {
+            let family =
+                ["_bucket", "_sum", "_count"].iter().fold(name, |name, end| name.strip_suffix(end).unwrap_or(name));
+            for label in
+                labels.split("\",").filter_map(|pair| pair.split('=').next()).filter(|label| !label.contains('}'))
+            {
+                assert!(row(family).contains(&format!("`{label}`")), "{name} has the label {label}");
+            }
+        }
+    }
+    told
+}

@@ -106,6 +106,19 @@ pub enum ResolvConfMode {
     Missing,
 }
 
+impl ResolvConfMode {
+    /// resolved's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            ResolvConfMode::Stub => "stub",
+            ResolvConfMode::Uplink => "uplink",
+            ResolvConfMode::Static => "static",
+            ResolvConfMode::Foreign => "foreign",
+            ResolvConfMode::Missing => "missing",
+        }
+    }
+}
+
 /// Whose words a resolv.conf holds: the link may be right and the words not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -129,6 +142,23 @@ pub enum Content {
     Resolvconf,
     /// Anybody else's.
     Other,
+}
+
+impl Content {
+    /// As JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Content::Unknown => "unknown",
+            Content::Stub => "stub",
+            Content::Uplink => "uplink",
+            Content::Static => "static",
+            Content::Dhclient => "dhclient",
+            Content::Dhcpcd => "dhcpcd",
+            Content::NetworkManager => "networkManager",
+            Content::Resolvconf => "resolvconf",
+            Content::Other => "other",
+        }
+    }
 }
 
 /// States of units that matter.
