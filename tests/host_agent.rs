@@ -234,8 +234,26 @@ fn a_policy_that_does_not_stand_leaves_the_last_one_in_force() {
         machine.until("systemctl show -P StatusText knotwork-agent | grep -q 'as declared'");
         assert!(metric(&mut machine, "knotwork_host_changes_total{outcome=\"committed\"}") >= 2.0);
         assert!(metric(&mut machine, "knotwork_host_changes_total{outcome=\"ProbeFailed\"}") >= 1.0);
+        machine.must("systemctl stop knotwork-agent && knotwork host rollback");
+    }
+    assert_eq!(machine_state(), before_all);
+}
 
-        // R28: somebody who keeps at it is answered more slowly, and said.
+/// Waits until the unit says so of itself.
+fn says(machine: &mut Machine, words: &str) {
+    machine.until(&format!("systemctl show -P StatusText knotwork-agent | grep -q '{words}'"));
+}
+
+fn stop(machine: &mut Machine) {
+    machine.must("systemctl stop knotwork-agent && knotwork host rollback");
+}
+
+/// R28: somebody who keeps at it is answered more slowly, and said; when he is gone, it is right again.
+#[test]
+fn r28_whoever_keeps_at_it_is_answered_more_slowly_and_said() {
+    for version in VERSIONS {
+        let Some(mut machine) = Machine::boot(version) else { continue };
+        start(&mut machine, POLICY, "2s");
         let before = metric(&mut machine, "knotwork_host_resolv_conf_repair_seconds_count");
         machine.write(
             "/root/trample.sh",
@@ -243,25 +261,101 @@ fn a_policy_that_does_not_stand_leaves_the_last_one_in_force() {
         );
         machine.must("(setsid bash /root/trample.sh > /dev/null 2>&1 & echo $! > /root/trample.pid)");
         says(&mut machine, "Contested");
+        assert!(metric(&mut machine, "knotwork_host_contested_repairs{at=\"/etc/resolv.conf\"}") >= 10.0);
         machine.until("test $(wc -l < /root/changes) -ge 60");
         machine.must("kill $(cat /root/trample.pid)");
         machine.until(RIGHT);
         let repairs = metric(&mut machine, "knotwork_host_resolv_conf_repair_seconds_count") - before;
         // How many are answered before it is a war depends on how fast the answers come; most are not.
         let changes: f64 = machine.must("wc -l < /root/changes").trim().parse().unwrap();
-        assert!(repairs >= 1.0 && repairs < changes / 2.0, "{repairs} repairs of {changes} changes");
-
-        // R23: the bus comes anew; resolved does not find its way back to it.
-        machine.must("systemctl restart dbus");
-        machine.until("resolvectl dns eth0 | grep -q 10.11.0.54");
-        machine.must("resolvectl dns eth0 9.9.9.9");
-        machine.until("resolvectl dns eth0 | grep -q 10.11.0.54");
-        machine.until(&format!("knotwork host check && {RIGHT}"));
-        // What it costs to be there.
-        let pid = machine.must("systemctl show -P MainPID knotwork-agent");
-        let status = machine.must(&format!("grep -E 'VmRSS|RssAnon|ctxt' /proc/{}/status", pid.trim()));
-        eprintln!("{version}: {status}");
-        machine.must("systemctl stop knotwork-agent && knotwork host rollback");
+        assert!(repairs >= 1.0 && repairs < changes / 2.0, "{version}: {repairs} repairs of {changes} changes");
+        stop(&mut machine);
     }
-    assert_eq!(machine_state(), before_all);
+}
+
+/// R23: the bus comes anew, and resolved does not find its way back to it: the agent does, and holds the host as before.
+#[test]
+fn r23_a_bus_that_comes_anew_is_found_again() {
+    for version in VERSIONS {
+        let Some(mut machine) = Machine::boot(version) else { continue };
+        start(&mut machine, POLICY, "2s");
+        let agent = machine.must("systemctl show -P MainPID knotwork-agent");
+        machine.must("systemctl restart dbus");
+        machine.until("resolvectl dns eth0 | grep -q 10.11.0.53");
+        machine.must("resolvectl dns eth0 9.9.9.9");
+        machine.until("resolvectl dns eth0 | grep -q 10.11.0.53");
+        machine.until(&format!("knotwork host check && {RIGHT}"));
+        says(&mut machine, "as declared");
+        assert_eq!(machine.must("systemctl show -P MainPID knotwork-agent"), agent, "{version}: the same process");
+        stop(&mut machine);
+    }
+}
+
+/// All of eth1 by its link, so that there is something to lose.
+const BY_LINK: &str = "apiVersion: dns.knotwork.dev/v1alpha1
+kind: SplitDNSPolicy
+metadata: {name: homelab}
+spec:
+  links:
+    - {name: isp, match: {name: eth0}, kind: Regular, servers: [10.11.0.53]}
+    - {name: inside, match: {name: eth1}, kind: Corporate, servers: [192.168.4.54], domains: [maas, homelab]}
+  probes:
+    - {name: lab, query: pbs.maas, expect: {any: true}}
+";
+
+/// R24: networkd takes a link over under the agent, which flushes what was set there, and is started anew: both times the
+/// agent sees it by itself, and makes it a drop-in of the link's file.
+#[test]
+fn r24_networkd_takes_a_link_over_under_the_agent() {
+    for version in VERSIONS {
+        let Some(mut machine) = Machine::boot(version) else { continue };
+        start(&mut machine, BY_LINK, "60m");
+        let declared = "resolvectl dns eth1 | grep -q ': 192.168.4.54$' && resolvectl domain eth1 | grep -q '~maas' && resolvectl domain eth1 | grep -q '~homelab'";
+        machine.must(declared);
+        machine.must("ifdown eth1; sed -i '/eth1/d' /etc/network/interfaces");
+        machine.write(
+            "/etc/systemd/network/20-eth1.network",
+            "[Match]\nName=eth1\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n[DHCPv4]\nUseDomains=yes\n",
+        );
+        machine.must("systemctl start systemd-networkd");
+        let state = "/run/systemd/netif/links/$(cat /sys/class/net/eth1/ifindex)";
+        machine.until(&format!("grep -q ADMIN_STATE=configured {state} && {declared}"));
+        machine.until(&format!("test -e /etc/systemd/network/20-eth1.network.d/50-knotwork.conf && {declared}"));
+        machine.until("knotwork host check");
+        let repaired = metric(&mut machine, "knotwork_host_repairs_total{what=\"link\"}");
+        assert!(repaired >= 1.0, "{version}: {}", journal(&mut machine));
+        machine.must("systemctl restart systemd-networkd");
+        machine.until(&format!("grep -q ADMIN_STATE=configured {state} && {declared} && knotwork host check"));
+        // What somebody sets at networkd goes before its files, and gives no signal on resolved's bus.
+        machine.must("resolvectl dns eth1 9.9.9.9; resolvectl dns eth0 9.9.9.9");
+        machine.until(&format!("{declared} && knotwork host check"));
+        stop(&mut machine);
+    }
+}
+
+/// R25: domains and default routes that somebody sets give no signal. The slow look finds them, within its period.
+#[test]
+fn r25_what_gives_no_signal_is_found_within_the_period_of_the_poll() {
+    const PERIOD: Duration = Duration::from_secs(5);
+    for version in VERSIONS {
+        let Some(mut machine) = Machine::boot(version) else { continue };
+        start(&mut machine, BY_LINK, &format!("{}s", PERIOD.as_secs()));
+        machine.must(&format!("{LINKS} > /root/declared"));
+        let is_declared = format!("diff /root/declared <({LINKS})");
+        let drift = metric(&mut machine, "knotwork_host_drift_total{what=\"link\"}");
+        let drift = if drift.is_nan() { 0.0 } else { drift };
+        let silent = ["resolvectl domain eth1 '~wrong.test'", "resolvectl default-route eth1 yes"];
+        for what in silent {
+            let mut all = Vec::new();
+            for _ in 0..2 {
+                all.push(until_right(&mut machine, what, &is_declared));
+                says(&mut machine, "as declared");
+            }
+            // The time of the look and of the repair comes on top of the period.
+            told(&mut machine, PERIOD + Duration::from_millis(500), what, &all);
+        }
+        let after = metric(&mut machine, "knotwork_host_drift_total{what=\"link\"}");
+        assert_eq!(after - drift, 2.0 * silent.len() as f64, "{version}: each was counted once");
+        stop(&mut machine);
+    }
 }

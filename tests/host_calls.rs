@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::fleet::{changes, document, on, rested, shown, state, with};
-use support::machine::{self, Machine, SECOND, at};
+use support::machine::{self, Machine, SECOND, VERSIONS, at};
 
 /// The far side of every network: this program again, in the labs' other namespaces.
 #[test]
@@ -141,6 +141,44 @@ fn a_resolver_that_hangs_in_the_middle_leaves_nothing() {
             assert_eq!(changes(&before, &state(machine)), [""; 0], "systemd {}: {call}: {text}", machine.version);
         }
     });
+}
+
+/// R17: networkd takes the link between the plan and the first call of a setter. resolved refuses from then on (`LinkBusy`),
+/// and everything is set at networkd.
+#[test]
+fn r17_a_setter_that_resolved_refuses_goes_to_networkd() {
+    for version in VERSIONS {
+        let Some(mut machine) = Machine::boot(version) else { continue };
+        // A link that nobody manages: its settings go over the bus. networkd runs, and has no file for it.
+        machine.must("ifdown eth1; sed -i '/eth1/d' /etc/network/interfaces; ip address add 192.168.4.20/24 dev eth1; ip link set eth1 up");
+        machine.must("systemctl start systemd-networkd && networkctl list eth1 | grep -q unmanaged");
+        let network =
+            "[Match]\nName=eth1\n[Network]\nAddress=192.168.4.20/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n";
+        machine.write("/root/20-eth1.network", network);
+        // Quick enough that the call is still within its deadline.
+        let taken = "[ $1 = SetLinkDomains ] && [ ! -e /run/relay.done ] || exit 0\n: > /run/relay.done\n\
+                     cp /root/20-eth1.network /etc/systemd/network/ && networkctl reload\n\
+                     until ! networkctl list eth1 | grep -q unmanaged; do sleep 0.02; done\n";
+        relay(&mut machine, 0, taken);
+        let policy = "links: [{name: inside, match: {name: eth1}, kind: Corporate, servers: [192.168.4.54], domains: [maas]}]\n\
+                      resolvConf: Unmanaged\nnsswitch: Unmanaged\nlint: {allow: [loses-default-route]}\n";
+        let (code, text) = with(&mut machine, &format!("apply {RELAY}"), &document("p", policy));
+        assert_eq!(code, 0, "systemd {version}: {text}");
+        let set = calls(&mut machine);
+        // Refused once, and then at networkd in the usual order.
+        let wanted = ["SetLinkDomains", "SetLinkDomains", "SetLinkDefaultRoute"];
+        assert_eq!(set[..3], wanted, "systemd {version}: {set:?}");
+        assert!(set[3..].iter().any(|call| call.starts_with("SetLinkDNS")), "systemd {version}: {set:?}");
+        assert_eq!(shown(&mut machine, "dns", "eth1"), ["192.168.4.54"], "systemd {version}");
+        assert_eq!(shown(&mut machine, "domain", "eth1"), ["~maas"], "systemd {version}");
+        // Who holds it: networkd, and resolved lets nobody else.
+        let held = machine.must("cat /run/systemd/netif/links/$(cat /sys/class/net/eth1/ifindex)");
+        assert!(held.contains("192.168.4.54"), "systemd {version}: {held}");
+        let (code, busy) = machine.run(
+            "busctl call org.freedesktop.resolve1 /org/freedesktop/resolve1 org.freedesktop.resolve1.Manager SetLinkDefaultRoute ib $(cat /sys/class/net/eth1/ifindex) true",
+        );
+        assert!(code != 0 && busy.contains("managed"), "systemd {version}: {busy}");
+    }
 }
 
 fn many(count: usize) -> String {

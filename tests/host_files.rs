@@ -117,13 +117,54 @@ fn f31_what_was_there_comes_back_with_all_that_belongs_to_it() {
             "{what}"
         );
         assert_eq!(machine.must("find /etc/systemd/resolved.conf.d -printf '%m '").trim(), "755 644", "{what}");
-        // F38: the file that only got a block kept owner, bits and attributes.
+        // The file that only got a block kept owner, bits and attributes.
         let hosts = machine.must("stat -c '%a %u:%g' /etc/hosts; perl /root/xattr /etc/hosts user.mine; perl /root/xattr /etc/hosts security.mine");
         assert_eq!(hosts, "640 33:44\n/etc/hosts user.mine=one\n/etc/hosts security.mine=two\n", "{what}");
         rested(&mut machine);
         machine.must(ROLLBACK);
         let after = etc(&mut machine);
         assert!(after == before, "{what}: {:#?}", differs(&after, &before));
+    }
+}
+
+/// F38: the label of SELinux is an attribute that a rename would lose: a file that is replaced keeps its own, and so does
+/// one that is given back. (The kernel keeps labels without SELinux too.)
+#[test]
+fn f38_labels_outlive_a_replacement_and_the_way_back() {
+    let Some(mut machine) = boot(257) else { return };
+    let conf = "/etc/systemd/resolved.conf.d/50-knotwork.conf";
+    let label = |machine: &mut Machine, path: &str| machine.must(&format!("perl /root/xattr {path} security.selinux"));
+    machine.must("rm /etc/resolv.conf; printf 'nameserver 10.11.0.53\\n' > /etc/resolv.conf");
+    let given = [
+        ("/etc/hosts", "system_u:object_r:net_conf_t:s0"),
+        ("/etc/nsswitch.conf", "system_u:object_r:etc_t:s0"),
+        ("/etc/resolv.conf", "system_u:object_r:net_conf_t:s0"),
+    ];
+    // So that the line of nsswitch.conf has to change.
+    machine.must("sed -i 's/^hosts:.*/hosts: files dns/' /etc/nsswitch.conf");
+    for (path, text) in given {
+        machine.must(&format!("perl /root/xattr {path} security.selinux {text}"));
+    }
+    let inodes = "stat -c %i /etc/hosts /etc/nsswitch.conf";
+    let before = machine.must(inodes);
+    rested(&mut machine);
+    machine.must(APPLY);
+    assert_ne!(machine.must(inodes), before, "they were replaced");
+    machine.must("grep -q chief-horse /etc/hosts && grep -q '^hosts:.*resolve' /etc/nsswitch.conf");
+    for (path, text) in &given[..2] {
+        assert_eq!(label(&mut machine, path), format!("{path} security.selinux={text}\n"));
+    }
+    // A file of ours that is written anew keeps what somebody labelled it.
+    machine.must(&format!("perl /root/xattr {conf} security.selinux system_u:object_r:other_t:s0"));
+    machine.must("sed -i 's/192.168.4.53/192.168.4.54/' /root/policy.yaml");
+    rested(&mut machine);
+    machine.must(APPLY);
+    machine.must(&format!("grep -q 192.168.4.54 {conf}"));
+    assert!(label(&mut machine, conf).contains("other_t"));
+    rested(&mut machine);
+    machine.must(ROLLBACK);
+    for (path, text) in given {
+        assert_eq!(label(&mut machine, path), format!("{path} security.selinux={text}\n"), "given back");
     }
 }
 

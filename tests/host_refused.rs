@@ -46,13 +46,6 @@ fn refused(machine: &mut Machine, reason: &str, words: &[&str]) {
 #[test]
 fn what_would_break_later_is_refused_from_real_facts() {
     on(some(), |machine| {
-        // R16: masked; asking must not wake it.
-        machine.must("systemctl mask --runtime --now systemd-resolved 2>&1");
-        refused(machine, "ResolvedMasked", &["systemctl unmask systemd-resolved"]);
-        assert_ne!(machine.run("systemctl is-active systemd-resolved").0, 0, "nothing was started");
-        machine.must("systemctl unmask --runtime systemd-resolved 2>&1 && systemctl start systemd-resolved");
-        machine.resolved_up();
-
         // Another program where resolved must listen; Debian's dnsmasq does just so.
         machine.must(
             "(setsid perl -MIO::Socket::INET -e '$0 = \"dnsmasq\"; my $s = IO::Socket::INET->new(Proto => \"udp\", LocalAddr => \"0.0.0.0\", LocalPort => 53, ReuseAddr => 1) or die $!; open my $f, \">\", \"/run/taken\"; print $f $$; close $f; sleep' > /run/taken.log 2>&1 &)",

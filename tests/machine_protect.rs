@@ -239,25 +239,32 @@ fn r12_a_search_domain_made_a_routing_domain_does_not_go_back_unseen() {
 const NETWORK: &str =
     "[Match]\nName=eth1\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n[DHCPv4]\nUseDomains=yes\n";
 
-/// R17, R18, R24: networkd takes a link over, and with it all that was set there. Its settings are then a drop-in of the
-/// link's file, which costs no address and outlives networkd's restart, other leases and boots.
-#[test]
-fn r24_a_link_that_networkd_takes_over_is_found_and_set_by_its_file() {
-    // On Debian 12 resolved knows no servers of eth0 by itself, and eth1's would be the only ones.
+/// On Debian 12 resolved knows no servers of eth0 by itself, and eth1's would be the only ones.
+fn split() -> String {
     let uplink = "    - {name: uplink, match: {name: eth0}, kind: Regular, servers: [10.11.0.53]}\n";
-    let declared = policy(&format!("{INSIDE_ONLY}{uplink}"));
-    for version in VERSIONS {
-        let Some(mut machine) = booted(version) else { continue };
-        apply(&mut machine, &declared);
-        machine.must("ifdown eth1; sed -i '/eth1/d' /etc/network/interfaces");
-        machine.write("/etc/systemd/network/20-eth1.network", NETWORK);
-        machine.must("systemctl start systemd-networkd");
-        becomes(&mut machine, "eth1", [INSIDE, "maas", "yes"], "taken over");
-        let (code, text) = machine.run("knotwork host check");
-        assert!(code == 2 && text.contains("eth1"), "{version}: {text}");
+    policy(&format!("{INSIDE_ONLY}{uplink}"))
+}
 
+/// A machine on which the policy stood, until networkd took eth1 over, and with it all that was set there.
+fn taken_over(version: u16) -> Option<Machine> {
+    let mut machine = booted(version)?;
+    apply(&mut machine, &split());
+    machine.must("ifdown eth1; sed -i '/eth1/d' /etc/network/interfaces");
+    machine.write("/etc/systemd/network/20-eth1.network", NETWORK);
+    machine.must("systemctl start systemd-networkd");
+    becomes(&mut machine, "eth1", [INSIDE, "maas", "yes"], "taken over");
+    let (code, text) = machine.run("knotwork host check");
+    assert!(code == 2 && text.contains("eth1"), "{version}: {text}");
+    Some(machine)
+}
+
+/// R18: the settings are a drop-in of the link's file, which costs no address.
+#[test]
+fn r18_a_drop_in_of_networkd_keeps_the_address() {
+    for version in VERSIONS {
+        let Some(mut machine) = taken_over(version) else { continue };
         machine.must("(ip monitor address > /root/monitor 2>&1 & echo $! > /root/monitor.pid)");
-        let text = apply(&mut machine, &declared);
+        let text = apply(&mut machine, &split());
         assert!(text.contains("link eth1: networkd"), "{version}: {text}");
         assert_eq!(says(&mut machine, "eth1"), OURS, "{version}: by its file");
         machine.must("test -e /etc/systemd/network/20-eth1.network.d/50-knotwork.conf");
@@ -267,7 +274,17 @@ fn r24_a_link_that_networkd_takes_over_is_found_and_set_by_its_file() {
         assert_eq!(monitor.contains("Deleted"), version < 257, "{version}: {monitor}");
         assert_eq!(text.contains("drops the address of a lease for a moment"), version < 257, "{text}");
         assert!(machine.must("ip -4 -br addr show eth1").contains("192.168.4.20/24"), "{version}: {monitor}");
+    }
+}
 
+/// R24: those settings outlive networkd's restart, other leases, what somebody sets over them, and boots.
+#[test]
+fn r24_a_link_that_networkd_takes_over_is_found_and_set_by_its_file() {
+    let declared = split();
+    for version in VERSIONS {
+        let Some(mut machine) = taken_over(version) else { continue };
+        let text = apply(&mut machine, &declared);
+        assert!(text.contains("link eth1: networkd"), "{version}: {text}");
         machine.must("systemctl restart systemd-networkd");
         becomes(&mut machine, "eth1", OURS, "networkd started anew");
         machine.offer("eth1", |offer| offer.domain = "other.test".to_owned());
