@@ -4,6 +4,7 @@
 //! go into `docs/performance.md`. Nothing of the machine that measures is changed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod idle;
 #[path = "../records/page.rs"]
 mod page;
 mod plan;
@@ -19,7 +20,8 @@ mod worlds;
 /// A part: its name, and what gives its table.
 type Part = (&'static str, fn() -> String);
 
-const PARTS: &[Part] = &[("route", route::run), ("host-plan", plan::run), ("settled", settled::run)];
+const PARTS: &[Part] =
+    &[("route", route::run), ("host-plan", plan::run), ("settled", settled::run), ("agent", idle::run)];
 
 fn main() {
     // A lab started this program again, as the servers on the machine's far side.

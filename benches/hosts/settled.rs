@@ -8,7 +8,8 @@ use crate::support::parts;
 
 const ROUNDS: usize = 41;
 
-const POLICY: &str = "apiVersion: dns.knotwork.dev/v1alpha1
+/// What stands on the machines.
+pub const POLICY: &str = "apiVersion: dns.knotwork.dev/v1alpha1
 kind: SplitDNSPolicy
 metadata: {name: homelab}
 spec:

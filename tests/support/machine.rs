@@ -58,6 +58,11 @@ impl Machine {
     /// A machine with this version of systemd, booted and with both leases; `None` where the part is missing (said
     /// loudly).
     pub fn boot(version: u16) -> Option<Machine> {
+        Machine::boot_with(version, Path::new(env!("CARGO_BIN_EXE_knotwork")))
+    }
+
+    /// The same with another build of the program.
+    pub fn boot_with(version: u16, program: &Path) -> Option<Machine> {
         parts::need(&format!("machine-{version}"))?;
         let work = tempfile::tempdir().unwrap();
         let offers = [
@@ -95,8 +100,7 @@ impl Machine {
             .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "bash"])
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/machine_lab.sh"))
             .args([root.as_path(), work.path(), std::env::current_exe().unwrap().as_path()])
-            // Another build of it, to be measured.
-            .arg(std::env::var_os("KNOTWORK_LAB_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_knotwork").into()))
+            .arg(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
