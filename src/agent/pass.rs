@@ -44,6 +44,8 @@ pub(super) struct Failed {
 enum Round {
     /// Nothing more to do now; look again then, at the latest.
     Rest(Option<Instant>),
+    /// The host could not be read: look again then.
+    Unread(Instant),
     /// Something was changed: look again at once.
     Again,
 }
@@ -66,6 +68,10 @@ impl Agent {
                 Ok(Round::Rest(until)) => {
                     self.stumbles = 0;
                     next = until;
+                    break;
+                }
+                Ok(Round::Unread(until)) => {
+                    next = Some(until);
                     break;
                 }
                 Err(error) => {
@@ -178,7 +184,10 @@ impl Agent {
         problems.extend(edited.iter().map(problem_of));
         if !survey.plan.refusals.is_empty() {
             problems.extend(survey.plan.refusals.iter().map(problem_of));
-            return Ok(Round::Rest(None));
+            // What could not be read now may be soon: no hint tells.
+            let is_unread = survey.plan.refusals.iter().any(|refusal| refusal.reason == preflight::NOT_READ);
+            let until = is_unread.then(|| Instant::now() + self.stumbled());
+            return Ok(until.map_or(Round::Rest(None), Round::Unread));
         }
         let mut wait: Option<Instant> = None;
         let mut may = |what: &str| match self.guard.may(what) {
@@ -246,6 +255,11 @@ impl Agent {
             Err(HostError::Busy { .. }) => return Ok(Round::Rest(Some(Instant::now() + SOON))),
             Err(error) => return Err(error),
         };
+        if survey.plan.wakes {
+            let done = host.wake(survey.wish.systemd).await?;
+            tracing::warn!(done, "what the links have could not be read");
+            return Ok(Round::Again);
+        }
         if survey.plan.is_settled() {
             host.accept(&text, &survey.wish)?;
             tracing::info!("the host is as the policies declare");

@@ -68,6 +68,12 @@ pub enum HostError {
         /// What is missing.
         why: String,
     },
+    /// It is not known what links have.
+    #[error(
+        "systemd-resolved did not tell what the links have, and what is not known could not be given back: nothing was \
+         changed; see that it answers (resolvectl status), or systemctl restart systemd-resolved, then try again"
+    )]
+    NotRead,
     /// No bus, where services must be told.
     #[error(
         "no system bus answers, and services must be told of this: nothing was changed; see that dbus runs and its socket is \
@@ -136,6 +142,7 @@ impl HostError {
             HostError::Store { .. } => "Store",
             HostError::Torn { .. } => "StoreTorn",
             HostError::File { error } => error.reason(),
+            HostError::NotRead => "NotRead",
             HostError::NoBus => "NoBus",
             HostError::ChangedMeanwhile { .. } => "ChangedMeanwhile",
             HostError::Unfinished { .. } => "Unfinished",

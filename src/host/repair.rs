@@ -36,7 +36,11 @@ impl Host {
         // What was there before us is on disk before it is changed: a link that came anew may want a file of its own.
         let mut record = self.store.record()?;
         let known = record.clone();
-        record.settle(plan, wish, facts);
+        match plan.wakes {
+            // Of links nothing is known, and nothing is done yet.
+            true => plan.files.iter().for_each(|step| record.learn(step)),
+            false => record.settle(plan, wish, facts),
+        }
         for step in plan.files.iter().filter(|step| step.to != crate::hostplan::Want::Absent) {
             let made = self.files.missing_dirs(&step.path);
             record.dirs.extend(made.into_iter().filter(|dir| !known.dirs.contains(dir)));
@@ -57,6 +61,9 @@ impl Host {
             if !done.is_empty() {
                 tell(Step::Service(done));
             }
+        }
+        if plan.wakes {
+            return Ok(Repaired::default());
         }
         links::set_all(bus, plan, |name| tell(Step::Link(name.to_owned()))).await?;
         // Answers of the wrong server may lie in the cache.

@@ -189,6 +189,9 @@ async fn restart(bus: &Bus, store: &Store) -> Result<&'static str, HostError> {
     step("a restart is to be");
     let systemd = Systemd1(bus);
     let unit = idle(systemd).await?;
+    if unit.load == "not-found" {
+        return Ok("systemd-resolved is not here to be told");
+    }
     if unit.active == "failed" || unit.hit_start_limit() {
         systemd.reset_failed(RESOLVED).await?;
         systemd.start(RESOLVED).await?;

@@ -10,15 +10,15 @@ use super::probes::{self, Probed};
 use super::store::Store;
 use super::undo::{AWAY, Undone, same, undo};
 use super::{links, services};
-use crate::hostplan::{Effect, HostPlan, Record, Recorded, Seen, SeenFile, Stage, Targets, Want};
+use crate::hostplan::{Effect, HostPlan, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read};
 use crate::resolved::Bus;
 use crate::resolved::fault::step;
 use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
-use crate::split::HostFacts;
 use crate::split::facts::{DefaultRoute, FileKind, Link};
 use crate::split::policy::Probe;
 use crate::split::wish::{LinkWish, Wish};
+use crate::split::{HostFacts, SystemdVersion};
 
 /// How long the dead man waits beyond what a transaction may take by itself: probes, restarts with their rest.
 pub const DEAD_MAN: Duration = Duration::from_secs(180);
@@ -146,6 +146,16 @@ impl Host {
         self.files.see_all(targets)
     }
 
+    /// Brings a resolved that was stopped, or lost the bus, back to where it tells what its links have: only then can a change
+    /// be planned ([`HostPlan::wakes`]). It reads files that were proven once. Gives what was done, in words.
+    ///
+    /// # Errors
+    /// [`HostError::NoBus`], [`HostError::Service`] where it does not come up.
+    pub async fn wake(&self, version: SystemdVersion) -> Result<&'static str, HostError> {
+        let Some(bus) = &self.bus else { return Err(HostError::NoBus) };
+        services::tell(bus, (&self.store, &self.files), Effect::RestartResolved, version).await
+    }
+
     async fn take_back(&self, tx: &mut Transaction) -> Undone {
         let bus = self.live_bus().await;
         let undone = undo(&self.files, bus.as_ref(), &self.store, tx).await;
@@ -229,6 +239,12 @@ impl Host {
         (confirm, dead_man): (Confirm, Duration),
         tell: Tell<'_>,
     ) -> Result<Applied, HostError> {
+        // What is not known now could not be made so again: unknown would become none.
+        let mut touched = plan.links.iter().filter(|step| step.over_bus && !step.differs.is_empty());
+        let is_unread = |name: &str| facts.link(name).is_none_or(|link| !is_read(link));
+        if plan.wakes || touched.any(|step| is_unread(&step.wish.name)) {
+            return Err(HostError::NotRead);
+        }
         let told = |stage| plan.effects(stage).into_iter().any(|effect| effect != Effect::None);
         if self.bus.is_none() && (!plan.links.is_empty() || told(Stage::Before) || told(Stage::Last)) {
             return Err(HostError::NoBus);

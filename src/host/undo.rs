@@ -5,7 +5,7 @@ use super::journal::{FileEntry, State, Transaction, now};
 use super::links;
 use super::services;
 use super::store::Store;
-use crate::hostplan::{Effect, SeenFile, link_without, mechanisms};
+use crate::hostplan::{Effect, SeenFile, is_read, link_without, mechanisms};
 use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
 use crate::resolved::systemd1::Systemd1;
@@ -161,6 +161,10 @@ fn has_domains(tx: &Transaction) -> bool {
 
 async fn link(bus: &Bus, entry: &super::journal::LinkEntry, undone: &mut Undone) {
     let name = format!("link {}", entry.before.name);
+    if !is_read(&entry.before) {
+        // Of a release that wrote down what it had not read.
+        return undone.kept.push((name, "it was not known what it had before: it is left as it is now".to_owned()));
+    }
     let wish = mechanisms::as_it_was(&entry.before);
     let is = match links::read(bus, &wish).await {
         Ok(is) => is,

@@ -62,8 +62,23 @@ pub fn without_us(facts: &HostFacts, record: &Record) -> HostFacts {
     own
 }
 
-/// Takes our settings off a link; what is neither as before nor as we left it is somebody else's and stays.
+/// Whether it is known what a link has. What is not known must never be taken for nothing, or it would be given back so.
+pub fn is_read(link: &Link) -> bool {
+    link.servers.is_some() && link.domains.is_some()
+}
+
+/// Takes our settings off a link; what is neither as before nor as we left it is somebody else's and stays. Where it is not
+/// known what the link has now, what it had before us is all that is known.
 pub fn link_without(now: &mut Link, before: &Link, left: &LinkWish) {
+    if !is_read(now) {
+        let was = before.clone();
+        now.servers = now.servers.take().or(was.servers);
+        now.domains = now.domains.take().or(was.domains);
+        (now.current, now.default_route) = (None, was.default_route);
+        now.default_route_effective = was.default_route_effective;
+        now.modes = was.modes;
+        return;
+    }
     if left.servers.is_some() && now.servers == left.servers {
         now.servers.clone_from(&before.servers);
         now.current = None;

@@ -274,7 +274,8 @@ pub fn as_it_was(before: &Link) -> LinkWish {
         name: before.name.clone(),
         ifindex: before.ifindex,
         policies: Vec::new(),
-        servers: Some(before.servers.clone().unwrap_or_default()),
+        // Unknown is not none.
+        servers: before.servers.clone(),
         domains: before.domains.clone().unwrap_or_default(),
         default_route: is_default,
         modes: Modes::read(&before.modes),

@@ -32,7 +32,7 @@ mod undo_tests;
 
 use std::collections::BTreeMap;
 
-pub use baseline::{link_without, without_us};
+pub use baseline::{is_read, link_without, without_us};
 use serde::{Deserialize, Serialize};
 
 pub use paths::PREFIX;
@@ -353,6 +353,9 @@ pub struct HostPlan {
     pub links: Vec<LinkStep>,
     /// What resolved must be told beside what the files ask for.
     pub needs: Vec<Need>,
+    /// resolved does not run, so that nobody knows what the links of this plan have: it is started first, as `needs` says,
+    /// and then the host is looked at again. What stands here of links is a guess, and is never carried out.
+    pub wakes: bool,
     /// What keeps this plan from being carried out.
     pub refusals: Vec<Refusal>,
     /// What is worth saying.

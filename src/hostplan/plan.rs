@@ -162,14 +162,19 @@ fn put_back(work: &mut Work<'_>) {
 /// A resolver that was stopped or has failed answers nobody, and /etc/resolv.conf leads to it. One that runs without its
 /// name lost the bus under it, and does not come back to it by itself [tried on 252 and 262 with `systemctl restart dbus`].
 fn asleep(work: &mut Work<'_>) {
+    let unread = !preflight::unread_links(work).is_empty();
     let services = &work.facts.services;
     let unit = services.resolved.as_ref().filter(|unit| unit.load == "loaded");
     let state =
         unit.and_then(|unit| unit.active.as_deref()).filter(|state| matches!(*state, "inactive" | "failed" | "active"));
+    // Where nothing is ours yet, that it does not run is how this host was before us.
+    let is_ours = !work.record.links.is_empty() || work.record.global.is_some();
+    let wakes = unread && is_ours;
     if services.resolver_owner.as_deref() == Some("")
-        && !preflight::is_nothing(work.wish)
+        && (wakes || !preflight::is_nothing(work.wish))
         && let Some(state) = state
     {
+        work.plan.wakes = wakes;
         let why = match state {
             "active" => "systemd-resolved runs and has lost the bus: it is restarted".to_owned(),
             _ => format!("systemd-resolved does not run (its unit is {state}): it is started"),
@@ -199,6 +204,10 @@ fn links(work: &mut Work<'_>) {
         // One that was made anew has lost our settings with its number.
         let Some(now) = work.facts.link(name).filter(|now| known.is_still(now)) else { continue };
         let Some(before) = work.base.link(name) else { continue };
+        // It took its settings with it.
+        if preflight::is_absent(work.facts) {
+            continue;
+        }
         if work.choices.iter().any(|choice| choice.wish.name == *name) {
             continue;
         }

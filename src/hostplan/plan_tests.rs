@@ -425,6 +425,51 @@ fn a_link_that_nobody_wishes_any_more_gets_back_what_it_had() {
     assert!(planned(&[], &facts, &seen, &record).links.is_empty(), "made anew, it has lost our settings");
 }
 
+/// With a record of ours: what a link has now and nobody read is neither what it had before nor nothing.
+#[test]
+fn what_a_link_has_and_nobody_read_is_never_taken_for_none() {
+    let mut facts = facts(252);
+    let mut own = on_link("eth0", Some(&["192.0.2.1"]), &["corp.example"]);
+    own.default_route = Some(true);
+    let policy = with_link(own);
+    let mut record = Record::default();
+    let (first, seen) = (facts.clone(), debian());
+    let done = planned(std::slice::from_ref(&policy), &facts, &seen, &record);
+    carry_out_live(&mut facts, &first, &mut record, &done, &wish(std::slice::from_ref(&policy), &first));
+    let of = |active: &str, owner: Option<&str>, policies: &[Policy], record: &Record| {
+        let mut facts = facts.clone();
+        let link = &mut facts.links.as_mut().unwrap()[0];
+        (link.servers, link.domains, link.default_route_effective) = (None, None, None);
+        link.default_route = crate::split::facts::DefaultRoute::Unknown;
+        let unit = UnitState { load: "loaded".into(), active: Some(active.into()), file: Some("enabled".into()) };
+        (facts.services.resolved, facts.services.resolver_owner) = (Some(unit), owner.map(str::to_owned));
+        planned(policies, &facts, &seen, record)
+    };
+    let other = Policy { name: "other".into(), ..Policy::default() };
+    for policies in [vec![], vec![other], vec![policy]] {
+        // It hangs, or the bus is away.
+        for (active, owner) in [("active", Some("systemd-resolve")), ("active", None), ("activating", Some(""))] {
+            let plan = of(active, owner, &policies, &record);
+            assert_eq!(reasons(&plan), [preflight::NOT_READ], "{plan:#?}");
+            assert!(!plan.wakes);
+        }
+        // It was stopped since, or lost the bus.
+        for active in ["inactive", "failed", "active"] {
+            let plan = of(active, Some(""), &policies, &record);
+            assert!(plan.wakes && plan.refusals.is_empty() && !plan.needs.is_empty(), "{plan:#?}");
+            // Even that guess is no nothing.
+            let restored = plan.links.iter().filter(|step| step.restores);
+            assert!(restored.into_iter().all(|step| step.wish.servers == Some(vec![server("9.9.9.9")])), "{plan:#?}");
+        }
+        // On a host where nothing is ours that is how it was before us.
+        if !policies.is_empty() {
+            assert!(!of("inactive", Some(""), &policies, &Record::default()).wakes);
+        }
+    }
+    facts.links = None;
+    assert_eq!(reasons(&planned(&[], &facts, &seen, &record)), [preflight::NOT_READ]);
+}
+
 #[test]
 fn a_domain_of_a_route_that_is_gone_does_not_stay_on_its_link() {
     let mut facts = facts(252);

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::plan::Work;
-use super::{Effect, FileStep, Refusal, Stage, paths};
-use crate::split::SystemdVersion;
+use super::{Effect, FileStep, Refusal, Stage, is_read, paths};
 use crate::split::lower::{domain_limit, server_limit};
 use crate::split::policy::{ResolvConf, StubListener};
 use crate::split::wish::Wish;
+use crate::split::{HostFacts, SystemdVersion};
 
-/// A path of `targets()` was not read.
+/// A path of `targets()` was not read, or what a link has.
 pub const NOT_READ: &str = "NotRead";
 /// A file or block of ours that somebody changed.
 pub const EDITED: &str = "EditedByOthers";
@@ -81,10 +81,13 @@ pub(super) fn unreadable(work: &mut Work<'_>, path: &str) {
 /// Everything, after the steps are known.
 pub(super) fn check(work: &mut Work<'_>) {
     // What puts everything back must go through on a host whose resolver is gone.
-    if !is_nothing(work.wish) {
+    let is_something = !is_nothing(work.wish);
+    if is_something {
         release(work);
         resolver(work);
-        settings(work);
+    }
+    settings(work);
+    if is_something {
         listeners(work);
         wish_itself(work);
         pods(work);
@@ -132,7 +135,7 @@ fn resolver(work: &mut Work<'_>) {
             way_out: "systemctl unmask systemd-resolved && systemctl enable --now systemd-resolved".to_owned(),
         });
     }
-    if load == Some("not-found") && owner.unwrap_or_default().is_empty() {
+    if is_absent(work.facts) {
         return work.refuse(Refuse {
             reason: ABSENT,
             at: UNIT,
@@ -152,27 +155,54 @@ fn resolver(work: &mut Work<'_>) {
     }
 }
 
-/// Links whose settings nobody could read: what they have could not be given back. With a record of before us it can.
+/// Whether resolved is not installed, and nobody else stands in for it.
+pub(super) fn is_absent(facts: &HostFacts) -> bool {
+    let services = &facts.services;
+    let load = services.resolved.as_ref().map(|unit| unit.load.as_str());
+    load == Some("not-found") && services.resolver_owner.as_deref().unwrap_or_default().is_empty()
+}
+
+/// Links that this plan sets or gives back and of which nobody knows what they have.
+pub(super) fn unread_links(work: &Work<'_>) -> Vec<String> {
+    let ours = work.record.links.iter().filter(|(_, known)| known.over_bus).map(|(name, _)| name);
+    let mut names: Vec<&String> = work.choices.iter().map(|choice| &choice.wish.name).chain(ours).collect();
+    names.sort_unstable();
+    names.dedup();
+    // A link that is gone has nothing; where all of them are unknown, it may be there.
+    let is_unread = |name: &&String| match &work.facts.links {
+        Some(_) => work.facts.link(name).is_some_and(|link| !is_read(link)),
+        None => true,
+    };
+    names.into_iter().filter(is_unread).cloned().collect()
+}
+
+/// Links whose settings nobody could read: what they have could not be given back, and what they had before us is not all
+/// that they have by now.
 fn settings(work: &mut Work<'_>) {
     // Where resolved cannot be asked at all, that is said, and is what must be mended.
-    if work.plan.refusals.iter().any(|refusal| matches!(refusal.reason, MASKED | ABSENT | FOREIGN)) {
+    let is_said = work.plan.refusals.iter().any(|refusal| matches!(refusal.reason, MASKED | ABSENT | FOREIGN));
+    if is_said || work.plan.wakes || (is_nothing(work.wish) && is_absent(work.facts)) {
         return;
     }
-    let (facts, record) = (work.facts, work.record);
-    let is_unread = |name: &&String| {
-        let link = facts.link(name);
-        !record.links.contains_key(*name) && link.is_some_and(|link| link.servers.is_none() || link.domains.is_none())
-    };
-    let Some(names) = facts.links.as_ref().map(|_| work.choices.iter().map(|choice| &choice.wish.name)) else { return };
-    let unread: Vec<String> = names.filter(is_unread).cloned().collect();
+    let unread = unread_links(work);
     if unread.is_empty() {
         return;
     }
-    let (message, way_out) = match facts.services.resolver_owner.as_deref() {
-        Some("") => ("systemd-resolved does not run", "systemctl enable --now systemd-resolved"),
-        _ => (
+    let services = &work.facts.services;
+    let is_masked = services.resolved.as_ref().is_some_and(|unit| unit.load == "masked");
+    let (message, way_out) = match services.resolver_owner.as_deref() {
+        Some("") if is_masked => (
+            "systemd-resolved is masked",
+            "systemctl unmask systemd-resolved && systemctl enable --now systemd-resolved, then try again",
+        ),
+        Some("") => ("systemd-resolved does not run", "systemctl enable --now systemd-resolved, then try again"),
+        None => (
+            "no system bus answered",
+            "see that dbus runs and its socket is reachable (in a container: mount the directory /run/dbus), then try again",
+        ),
+        Some(_) => (
             "systemd-resolved did not tell",
-            "see that it answers (resolvectl status), or systemctl restart systemd-resolved",
+            "see that it answers (resolvectl status), or systemctl restart systemd-resolved, then try again",
         ),
     };
     work.refuse(Refuse {

@@ -11,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, Tone};
 use crate::host::journal::{State, Transaction};
 use crate::host::{Applied, Confirm, DEAD_MAN, Host, HostError, HostOptions, Step, Store, Undone};
-use crate::hostplan::Refusal;
+use crate::hostplan::{Refusal, preflight};
 
 /// How long the dead man waits for whoever is at work: longer than any change takes.
 const WAIT: Duration = Duration::from_secs(900);
@@ -23,8 +23,8 @@ pub(super) async fn apply(options: &HostOptions, args: &ApplyArgs, printer: &mut
     }
     let host = open(options, printer).await?;
     let which = if args.accepted { Which::Accepted } else { Which::Files(&args.inputs) };
-    let survey = survey(options, which, args.overwrite_edited, printer).await?;
     let text = args.output == Form::Text;
+    let survey = readable(&host, options, which, args.overwrite_edited, text, printer).await?;
     if text {
         survey.tell(printer);
     }
@@ -115,9 +115,9 @@ async fn finished(options: &HostOptions, id: &str, printer: &mut Printer) -> Res
 async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Printer) -> Result<Exit, String> {
     held(options, false, printer)?;
     let host = open(options, printer).await?;
-    let mut survey = survey(options, Which::Nothing, args.overwrite_edited, printer).await?;
-    let left = survey.plan.leave_edited();
     let text = args.output == Form::Text;
+    let mut survey = readable(&host, options, Which::Nothing, args.overwrite_edited, text, printer).await?;
+    let left = survey.plan.leave_edited();
     if text {
         survey.tell(printer);
         left.iter().for_each(|refusal| tell_left(refusal, printer));
@@ -127,6 +127,34 @@ async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Pri
     }
     let applied = carry_out(&host, &survey, (Confirm::No, DEAD_MAN), text, printer).await?;
     Ok(ended(args.output, &survey, Some(&applied), &left, printer))
+}
+
+/// Looks at the host once it can be read: a resolved that was stopped since it is held is started, for only it knows what the
+/// links have.
+async fn readable(
+    host: &Host,
+    options: &HostOptions,
+    which: Which<'_>,
+    overwrite_edited: bool,
+    text: bool,
+    printer: &mut Printer,
+) -> Result<Survey, String> {
+    let first = survey(options, which, overwrite_edited, printer).await?;
+    // What a person edited stays, and is no reason against the rest of a rollback.
+    let mut others = first.plan.refusals.iter().filter(|refusal| refusal.reason != preflight::EDITED);
+    let is_refused = match which {
+        Which::Nothing => others.next().is_some(),
+        _ => first.is_refused(),
+    };
+    if !first.plan.wakes || is_refused {
+        return Ok(first);
+    }
+    if text {
+        first.plan.needs.iter().for_each(|need| printer.line(&need.why));
+        printer.flush();
+    }
+    host.wake(first.wish.systemd).await.map_err(|error| error.to_string())?;
+    survey(options, which, overwrite_edited, printer).await
 }
 
 /// Refuses what an agent would undo at once. What the unit of the boot asks for, it does by itself.
