@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::machine::{self, INSIDE, Machine, VERSIONS, at};
-use support::resolved::machine_state;
+use support::resolved::{Log, machine_state};
 
 /// The far side of every network: this program again, in the lab's other namespaces.
 #[test]
@@ -94,19 +94,37 @@ fn told(machine: &mut Machine, bound: Duration, what: &str, all: &[Duration]) {
     assert!(all.iter().all(|took| *took <= bound), "{what}: {all:?}\n{}", journal(machine));
 }
 
-/// Asks for private names through resolved without end, as programs of the host do.
-const ASKER: &str = "echo $$ > /root/asker.pid; n=0; while :; do n=$((n+1)); resolvectl query --cache=no p$n.maas; resolvectl query --cache=no p$n.homelab; resolvectl query --cache=no 192.168.4.$((n % 250 + 1)); sleep 0.02; done";
+/// Asks for private names through resolved without end, as programs of the host do; their numbers grow, also over a boot.
+const ASKER: &str = "echo $$ > /root/asker.pid; n=$(cat /root/asked 2> /dev/null || echo 0); while :; do n=$((n+1)); echo $n > /root/asked.new; mv /root/asked.new /root/asked; resolvectl query --cache=no p$n.maas; resolvectl query --cache=no p$n.homelab; resolvectl query --cache=no 192.168.4.$((n % 250 + 1)); sleep 0.02; done";
+
+/// The number that the asker has come to.
+fn asked_so_far(machine: &mut Machine) -> u64 {
+    machine.must("cat /root/asked").trim().parse().unwrap()
+}
+
+/// The number of a name that the asker asked for.
+fn number(name: &str) -> Option<u64> {
+    name.strip_prefix('p')?.split('.').next()?.parse().ok()
+}
 
 /// Reads resolv.conf and asks whoever is named there, as programs without nss-resolve do.
 const READER: &str = r"echo $$ > /root/reader.pid; while :; do while read -r word server rest; do [ $word = nameserver ] && printf '\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04peek\x04maas\x00\x00\x01\x00\x01' > /dev/udp/$server/53; done < /etc/resolv.conf; done";
 
 fn drift(version: u16) {
     let Some(mut machine) = Machine::boot(version) else { return };
-    // Nothing of this is found by the slow look.
-    start(&mut machine, POLICY, "60m");
+    // `.maas` goes to its server before us, too: so it must at every moment of the change.
+    machine.must(
+        "resolvectl dns eth0 10.11.0.53; resolvectl default-route eth0 yes; resolvectl domain eth1 '~maas'; resolvectl default-route eth1 no; resolvectl dns eth1 192.168.4.53",
+    );
     machine.asked();
     machine.write("/root/asker.sh", ASKER);
     machine.must("(setsid bash /root/asker.sh > /root/asker.log 2>&1 &)");
+    machine.until("[ $(cat /root/asked) -gt 5 ]");
+    // Nothing of this is found by the slow look.
+    start(&mut machine, POLICY, "60m");
+    let first = asked_so_far(&mut machine) + 1;
+    machine.until(&format!("[ $(cat /root/asked) -gt {first} ]"));
+    let changing = machine.asked();
     machine.must(&format!("{LINKS} > /root/declared"));
     let is_declared = format!("diff /root/declared <({LINKS})");
     let all_good = format!("knotwork host check && {is_declared}");
@@ -155,18 +173,39 @@ fn drift(version: u16) {
     machine.reboot();
     machine.until(&format!("systemctl is-active knotwork-agent && {all_good}"));
     machine.must("(setsid bash /root/asker.sh > /root/asker.log 2>&1 &)");
-    machine.until("[ $(grep -c 'p[0-9]*.maas' /root/asker.log) -gt 5 ]");
-    machine.must("kill $(cat /root/asker.pid); systemctl stop knotwork-agent");
+    let booted = asked_so_far(&mut machine);
+    machine.until(&format!("[ $(cat /root/asked) -gt {} ]", booted + 5));
+    machine.must("systemctl stop knotwork-agent");
+    let under = machine.asked();
+    let last = asked_so_far(&mut machine);
+    machine.must("rm -f /var/lib/knotwork/host/restarts.json; knotwork host rollback");
+    let after = asked_so_far(&mut machine);
+    machine.until(&format!("[ $(cat /root/asked) -gt {} ]", after + 5));
+    machine.must("kill $(cat /root/asker.pid)");
+    let back = machine.asked();
 
-    // Not one private name at the wrong server, from the first change on.
-    let asked = machine.asked();
+    // Not one private name at the wrong server: `.maas` from before the first change until after the rollback, the others from
+    // the one until the other.
+    let is_maas = |name: &str| name.ends_with(".maas");
     let is_private =
-        |name: &str| name.ends_with(".maas") || name.ends_with(".homelab") || name.ends_with(".4.168.192.in-addr.arpa");
-    let private: Vec<_> = asked.iter().filter(|(_, name, _)| is_private(name)).collect();
-    let wrong: Vec<_> = private.iter().filter(|(by, ..)| *by != at(INSIDE)).collect();
-    eprintln!("{version}: {} private names were asked, {} of them of the wrong server", private.len(), wrong.len());
-    assert!(private.len() > 100, "the asker asked: {}", private.len());
-    assert!(wrong.is_empty(), "{version}: {wrong:?}\n{}", journal(&mut machine));
+        |name: &str| is_maas(name) || name.ends_with(".homelab") || name.ends_with(".4.168.192.in-addr.arpa");
+    let is_under = |name: &str| is_maas(name) || name.ends_with(".homelab") && number(name).is_some_and(|n| n < last);
+    let of = |log: &Log, is_private: &dyn Fn(&str) -> bool| -> Log {
+        log.iter().filter(|(_, name, _)| is_private(name)).cloned().collect()
+    };
+    let phases = [
+        ("the first change", of(&changing, &is_maas)),
+        ("what was done to it", of(&under, &is_private)),
+        ("the rollback", of(&back, &is_under)),
+    ];
+    let mut all = 0;
+    for (during, private) in phases {
+        let wrong: Vec<_> = private.iter().filter(|(by, ..)| *by != at(INSIDE)).collect();
+        eprintln!("{version}, {during}: {} private names, {} asked of the wrong server", private.len(), wrong.len());
+        assert!(wrong.is_empty(), "{version}, {during}: {wrong:?}\n{}", journal(&mut machine));
+        all += private.len();
+    }
+    assert!(all > 100, "the asker asked: {all}");
 
     // What is read from a trampled resolv.conf is outside of the promise: counted.
     machine.must("systemctl start knotwork-agent");
@@ -179,6 +218,7 @@ fn drift(version: u16) {
         "{version}: a program that reads resolv.conf without a pause asked the wrong server in {leaked} of these {took:?} (0 or 1: names are counted once)"
     );
 
+    machine.until("knotwork host check");
     let (code, text) = machine.run("knotwork host rollback");
     assert!(code == 1 && text.contains("systemctl stop knotwork-agent"), "{text}");
     machine.must("systemctl stop knotwork-agent && knotwork host rollback");

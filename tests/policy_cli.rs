@@ -39,10 +39,17 @@ fn a_good_policy_routes_its_names() {
 
 #[test]
 fn the_wrong_recipe_is_refused_with_the_reason_and_a_right_policy() {
+    // As the reference has it, and as people write it.
     let wrong = "{global: {servers: [192.168.4.53, 1.1.1.1], domains: [maas, homelab]}}";
-    for at in ["v252", "v257", "v262"] {
+    let tildes = wrong.replace("maas, home", "~maas, ~home");
+    for (wrong, at) in [(wrong, "v252"), (wrong, "v257"), (wrong, "v262"), (&tildes, "v252"), (&tildes, "v262")] {
         let (code, out, err) = route(wrong, &["x.maas", "--at", at]);
         assert_eq!(code, 3, "{out}{err}");
+        assert_eq!(
+            err.contains("\"~maas\", \"~homelab\": the '~' of resolved.conf changes nothing"),
+            wrong == tildes,
+            "{err}"
+        );
         for words in ["p.yaml:4:", "error global-domains", "1.1.1.1 would be told of private names", "failClosed: true"]
         {
             assert!(out.contains(words), "{words}: {out}");

@@ -71,6 +71,21 @@ fn all_is_a_table_of_the_routed_domains() {
 }
 
 #[test]
+fn an_address_is_no_name_and_only_links_vanish() {
+    let said = |output: Output| {
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let hint = "knotwork route 9.4.168.192.in-addr.arpa -t PTR";
+    assert!(said(route(&["192.168.4.9"], FACTS)).contains(hint));
+    assert!(!said(route(&["9.4.168.192.in-addr.arpa", "-t", "PTR"], FACTS)).contains("is an address"));
+    assert!(said(route(&["pbs.maas"], FACTS)).contains("when this link vanishes, "));
+    let global = FACTS
+        .replace(r#""global":{"servers":[],"domains":[]"#, r#""global":{"servers":["10.9.0.53"],"domains":["~corp"]"#);
+    let text = said(route(&["x.corp"], &global));
+    assert!(text.contains("global asks 10.9.0.53") && !text.contains("when"), "{text}");
+}
+
+#[test]
 fn wrong_input_is_told_clearly() {
     let refuses = |args: &[&str], facts: &str, words: &str| {
         let output = route(args, facts);

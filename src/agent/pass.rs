@@ -9,9 +9,9 @@ use super::numbers::{self, Problem};
 use super::{Agent, notify};
 use crate::host::{Confirm, Host, HostError, Step, Store, Survey, Under, Which};
 use crate::hostplan::{Refusal, paths, preflight};
-use crate::resolved::Bus;
 use crate::resolved::statistics::{server_states, statistics};
 use crate::resolved::watch::Hint;
+use crate::resolved::{Bus, resolve1};
 
 /// A look that changed something is followed by another one, to see that it is so; not without end.
 const ROUNDS: usize = 4;
@@ -222,8 +222,8 @@ impl Agent {
         let (guard, board) = (self.guard.clone(), self.board.clone());
         let mut tell = |step: Step| {
             let (kind, what) = match &step {
-                Step::File(path) => ("file", path.clone()),
-                Step::Link(name) => ("link", format!("link {name}")),
+                Step::File(path, _) => ("file", path.clone()),
+                Step::Link(name, _) => ("link", format!("link {name}")),
                 Step::Service(done) => ("service", (*done).to_owned()),
                 _ => return,
             };
@@ -365,7 +365,17 @@ impl Agent {
         let (options, board, hints) = (self.options.host.clone(), self.board.clone(), self.hints.clone());
         self.probing = Some(tokio::spawn(async move {
             let Ok(survey) = Survey::over(&options, Which::Accepted, Ok(bus.clone())).await else { return };
-            let probes = crate::host::probe(&bus, &survey.wish).await;
+            let end = Instant::now() + STARTING;
+            let probes = loop {
+                let before = bus.owner(resolve1::NAME).await.ok().flatten();
+                let probes = crate::host::probe(&bus, &survey.wish).await;
+                // What fails while resolved is restarted says nothing of the servers.
+                let is_same = before.is_some() && before == bus.owner(resolve1::NAME).await.ok().flatten();
+                if is_same || Instant::now() >= end || probes.iter().all(|probe| probe.wrong.is_none()) {
+                    break probes;
+                }
+                tokio::time::sleep(SOON / 4).await;
+            };
             let by_paths = match &survey.under {
                 Some(under) => crate::host::probe_by_paths(&bus, &survey.wish, &under.facts).await,
                 None => Vec::new(),

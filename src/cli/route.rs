@@ -1,5 +1,7 @@
 //! `route NAME`: which servers a host asks for a name, and why.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use super::args::{Door, Form, RouteArgs};
@@ -7,8 +9,9 @@ use super::exit::Exit;
 use super::host_facts;
 use super::printer::{Printer, Tone};
 use super::route_policy::{self, Under};
-use crate::model::{Name, RrType};
+use crate::model::{Name, RrType, reverse_name};
 use crate::split::route::{Answer, Asked, Outcome, Path, Router, Why};
+use crate::split::scope::ScopeId;
 use crate::split::{HostFacts, SystemdVersion};
 
 /// `knotwork route`.
@@ -68,17 +71,37 @@ fn ask(args: &RouteArgs, printer: &mut Printer) -> Result<(Vec<Told>, Option<Und
         Door::Nss => Path::Nss,
         Door::Stub => Path::Stub,
     };
-    let mut names: Vec<Name> = Vec::new();
-    match &args.name {
-        Some(text) => names.push(Name::parse(text).map_err(|error| format!("\"{text}\": {error}"))?),
-        None => {
-            for domain in router.table().scopes().iter().flat_map(|scope| &scope.domains) {
-                names.extend(domain.name.child(b"*").ok().filter(|name| !names.contains(name)));
+    let told = match &args.name {
+        Some(text) => {
+            let name = Name::parse(text).map_err(|error| format!("\"{text}\": {error}"))?;
+            let is_forward = matches!(rtype, RrType::A | RrType::AAAA);
+            if let Some(address) = text.parse::<IpAddr>().ok().filter(|_| is_forward) {
+                let reverse = reverse_name(address).to_relaxed();
+                printer.warn(&format!(
+                    "\"{text}\" is an address, and is asked for as a name here; for the name of the address: knotwork route \
+                     {reverse} -t PTR"
+                ));
             }
-            names.extend(Name::root().child(b"*").ok().filter(|name| !names.contains(name)));
+            vec![Told::new(&router, &name, name.to_relaxed(), rtype, path)]
         }
+        None => {
+            let rows = rows(&router).into_iter();
+            rows.map(|(shown, name)| Told::new(&router, &name, shown, rtype, path)).collect()
+        }
+    };
+    Ok((told, under))
+}
+
+/// The rows of `--all`: how each is shown, and the name that is asked for it.
+fn rows(router: &Router) -> Vec<(String, Name)> {
+    let mut rows: Vec<(String, Name)> = Vec::new();
+    for domain in router.domains() {
+        rows.extend(domain.child(b"*").ok().filter(|_| !domain.is_root()).map(|name| (name.to_relaxed(), name)));
     }
-    Ok((names.into_iter().map(|name| Told::new(&router, name, rtype, path)).collect(), under))
+    // Names of one label have rules of their own, and are nobody's "everything else".
+    let rest = Name::root().child(b"*").and_then(|name| name.child(b"*"));
+    rows.extend(rest.ok().map(|name| ("*".to_owned(), name)));
+    rows
 }
 
 /// The host: as recorded, as it is, or for policies on a machine without resolved, one without links of its own.
@@ -105,7 +128,7 @@ fn facts(args: &RouteArgs, at: Option<SystemdVersion>, printer: &mut Printer) ->
 
 /// A name and all that may become of it.
 struct Told {
-    name: Name,
+    name: String,
     rtype: RrType,
     path: Path,
     answers: Vec<ToldAnswer>,
@@ -125,6 +148,8 @@ struct ToldAsked {
     fqdn: String,
     then: Vec<String>,
     scope: String,
+    /// Whether it goes with its link.
+    vanishes: bool,
     domain: Option<String>,
     labels: Option<usize>,
     current: Option<String>,
@@ -133,9 +158,13 @@ struct ToldAsked {
 }
 
 impl Told {
-    fn new(router: &Router, name: Name, rtype: RrType, path: Path) -> Told {
+    fn new(router: &Router, asked: &Name, name: String, rtype: RrType, path: Path) -> Told {
         // The table of --all asks for the domain's names: a star stands for one label more.
-        let answers = router.answers(&name, rtype, path).iter().map(ToldAnswer::new).collect();
+        let mut answers: Vec<ToldAnswer> = router.answers(asked, rtype, path).iter().map(ToldAnswer::new).collect();
+        let stand_in = asked.to_relaxed();
+        for one in answers.iter_mut().flat_map(|answer| &mut answer.asked).filter(|one| one.fqdn == stand_in) {
+            one.fqdn.clone_from(&name);
+        }
         let mut unknown: Vec<String> = router.blanks().map(str::to_owned).collect();
         if router.untried() > 0 {
             unknown.push(format!("{} further facts about links", router.untried()));
@@ -146,7 +175,7 @@ impl Told {
     fn json(&self) -> Value {
         let mut first = self.answers.first().map(ToldAnswer::json).unwrap_or_else(|| json!({}));
         let mut value = json!({
-            "name": self.name.to_relaxed(),
+            "name": self.name,
             "type": self.rtype.to_string(),
             "path": self.path.to_string(),
         });
@@ -163,7 +192,7 @@ impl Told {
     }
 
     fn text(&self, printer: &mut Printer) {
-        let head = format!("{} {} by {}", self.name.to_relaxed(), self.rtype, self.path);
+        let head = format!("{} {} by {}", self.name, self.rtype, self.path);
         printer.line(&printer.paint(Tone::Bold, &head));
         for answer in &self.answers {
             answer.text(printer);
@@ -181,7 +210,7 @@ impl Told {
                 [] => String::new(),
                 some => format!("  if {}", some.join(", ")),
             };
-            printer.line(&format!("{:<32} {to}{closed}{assuming}", self.name.to_relaxed()));
+            printer.line(&format!("{:<32} {to}{closed}{assuming}", self.name));
         }
     }
 
@@ -247,11 +276,15 @@ impl ToldAnswer {
                 printer.line(&format!("    where that fails: {}", asked.then.join(", ")));
             }
         }
-        if !self.asked.is_empty() {
-            printer.line(match self.fail_closed {
-                true => "  when these links vanish, nobody else is asked",
-                false => "  when these links vanish, other servers are asked",
+        let links = self.asked.iter().filter(|asked| asked.vanishes).count();
+        if links > 0 {
+            let which = if links == 1 { "this link vanishes" } else { "these links vanish" };
+            printer.line(&match self.fail_closed {
+                true => format!("  when {which}, nobody else is asked"),
+                false => format!("  when {which}, other servers are asked"),
             });
+        } else if !self.asked.is_empty() {
+            printer.line("  this hangs on no link that could vanish: nobody else is asked");
         }
     }
 }
@@ -263,6 +296,7 @@ impl ToldAsked {
             fqdn: asked.fqdn.to_relaxed(),
             then: asked.then.iter().map(Name::to_relaxed).collect(),
             scope: asked.scope.id.to_string(),
+            vanishes: matches!(asked.scope.id, ScopeId::Link(_)),
             domain: asked.domain().map(ToString::to_string),
             labels,
             current: asked.scope.current.as_ref().map(ToString::to_string),
@@ -308,3 +342,7 @@ fn why(why: &Why<'_>) -> String {
         Why::LastResort => "no domain fits, and nothing but the fallback servers is left".into(),
     }
 }
+
+#[cfg(test)]
+#[path = "route_rows_tests.rs"]
+mod tests;

@@ -93,6 +93,9 @@ pub struct Transaction {
     pub needs: Vec<Effect>,
     /// `Timer`, or `NextStart` where no timer could be had.
     pub dead_man: String,
+    /// Until when a person is awaited, seconds since the epoch.
+    #[serde(default)]
+    pub confirm_by: Option<u64>,
     /// What was remembered of the host when it began.
     #[serde(default)]
     pub record: Record,

@@ -66,11 +66,44 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
     Err(HostError::NotTaken { at: format!("link {}", wish.name), differs, tries: TRIES })
 }
 
-/// All links of a plan; gives the names of those that were told something, as it goes.
+/// Links that get back what they had before resolved reads its files: what a delegate or the global scope took would go to the
+/// default route until the link that had it before us has it again. As long as the global scope stands, only `~.` on the
+/// uplinks keeps all other names from it: those that have it wait. Gives their names.
+///
+/// # Errors
+/// Of the first that does not take it.
+pub(super) async fn set_back(
+    bus: &Bus,
+    plan: &HostPlan,
+    mut told: impl FnMut(&str, bool),
+) -> Result<Vec<String>, HostError> {
+    let (all, mut done) = (plan.gives_up_delegates(), Vec::new());
+    for step in plan.links.iter().filter(|step| step.over_bus && step.restores) {
+        if all || !takes_all(bus, &step.wish).await {
+            set(bus, &step.wish, true).await?;
+            told(&step.wish.name, true);
+            done.push(step.wish.name.clone());
+        }
+    }
+    Ok(done)
+}
+
+/// Whether a link has `~.` now, or does not tell.
+pub(super) async fn takes_all(bus: &Bus, wish: &LinkWish) -> bool {
+    let domains = read(bus, wish).await.ok().and_then(|link| link.domains);
+    domains.is_none_or(|domains| domains.iter().any(|domain| domain.name.is_root()))
+}
+
+/// All links of a plan but those that are done already; gives the names of those that were told something, as it goes.
 ///
 /// # Errors
 /// Of the first that is not as wished in the end; those after it are left alone.
-pub(super) async fn set_all(bus: &Bus, plan: &HostPlan, mut told: impl FnMut(&str)) -> Result<(), HostError> {
+pub(super) async fn set_all(
+    bus: &Bus,
+    plan: &HostPlan,
+    done: &[String],
+    mut told: impl FnMut(&str, bool),
+) -> Result<(), HostError> {
     for step in &plan.links {
         if !step.over_bus {
             if step.overruled {
@@ -78,6 +111,14 @@ pub(super) async fn set_all(bus: &Bus, plan: &HostPlan, mut told: impl FnMut(&st
             }
             await_taken(bus, &step.wish, TAKEN_WITHIN).await?;
         } else if step.restores {
+            if done.contains(&step.wish.name) {
+                // A restart in between may have lost it.
+                let mut differs = mechanisms::differs(&step.wish, &read(bus, &step.wish).await?);
+                differs.retain(|word| word == "servers" || word == "domains");
+                if differs.is_empty() {
+                    continue;
+                }
+            }
             set(bus, &step.wish, true).await?;
         } else {
             // A restart in this transaction may have lost what did not differ before it.
@@ -87,7 +128,7 @@ pub(super) async fn set_all(bus: &Bus, plan: &HostPlan, mut told: impl FnMut(&st
             }
             set(bus, &step.wish, false).await?;
         }
-        told(&step.wish.name);
+        told(&step.wish.name, step.restores);
     }
     Ok(())
 }

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::error::HostError;
-use super::transaction::{Host, Step, Tell};
+use super::transaction::{Host, Step, Tell, done_with};
 use super::{links, services};
-use crate::hostplan::{HostPlan, Stage};
+use crate::hostplan::{Effect, HostPlan, Stage};
 use crate::resolved::resolve1::Resolve1;
 use crate::split::HostFacts;
 use crate::split::wish::Wish;
@@ -48,10 +48,23 @@ impl Host {
         if record != known {
             self.store.set_record(&record)?;
         }
+        // Once a file is in place nothing shows that nobody has read it: a restart that waits would be forgotten.
+        let mut owed = self.store.owed()?;
+        owed.extend(plan.files.iter().map(|step| step.effect));
+        owed.sort_unstable();
+        owed.dedup();
+        // What calls for these two shows for itself.
+        owed.retain(|effect| !matches!(effect, Effect::None | Effect::RewriteResolved));
+        self.store.set_owed(&owed)?;
         // The one file that every program reads does not wait for the others, unless resolved would take it amiss.
         self.put(plan, Stage::Last, tell)?;
         self.put(plan, Stage::Before, tell)?;
         let Some(bus) = &self.bus else { return Ok(Repaired::default()) };
+        // Where resolved does not answer, it is not asked before it is told.
+        let back = match plan.wakes || plan.needs.iter().any(|need| need.effect == Effect::RestartResolved) {
+            true => Vec::new(),
+            false => links::set_back(bus, plan, |name, is_back| tell(Step::Link(name.to_owned(), is_back))).await?,
+        };
         for effect in plan.effects(Stage::Before) {
             let due = services::rest(&self.store, effect, wish.systemd)?;
             if !due.is_zero() {
@@ -62,10 +75,11 @@ impl Host {
                 tell(Step::Service(done));
             }
         }
+        self.store.set_owed(&[])?;
         if plan.wakes {
             return Ok(Repaired::default());
         }
-        links::set_all(bus, plan, |name| tell(Step::Link(name.to_owned()))).await?;
+        links::set_all(bus, plan, &back, |name, is_back| tell(Step::Link(name.to_owned(), is_back))).await?;
         // Answers of the wrong server may lie in the cache.
         Resolve1(bus).flush_caches().await?;
         Ok(Repaired::default())
@@ -74,7 +88,7 @@ impl Host {
     fn put(&self, plan: &HostPlan, stage: Stage, tell: Tell<'_>) -> Result<(), HostError> {
         for step in plan.files.iter().filter(|step| step.stage == stage) {
             self.files.put(&step.path, &step.to)?;
-            tell(Step::File(step.path.clone()));
+            tell(Step::File(step.path.clone(), done_with(&step.to)));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::HostError;
 use super::journal::Transaction;
-use crate::hostplan::Record;
+use crate::hostplan::{Effect, Record};
 use crate::resolved::fault::step;
 
 /// The layout of all files here.
@@ -97,6 +97,11 @@ impl Generation {
     }
 }
 
+#[derive(Default, Serialize, Deserialize)]
+struct Owed {
+    effects: Vec<Effect>,
+}
+
 impl Store {
     /// Where it is by default.
     pub const DEFAULT: &'static str = "/var/lib/knotwork/host";
@@ -145,6 +150,34 @@ impl Store {
             Err(fs::TryLockError::WouldBlock) => Some(holder(&path)),
             _ => None,
         }
+    }
+
+    /// Who must be told yet of files that are in place: a restart waits, or we died before it.
+    ///
+    /// # Errors
+    /// [`HostError::Store`], [`HostError::Torn`].
+    pub fn owed(&self) -> Result<Vec<Effect>, HostError> {
+        Ok(self.read::<Owed>("owed.json")?.unwrap_or_default().effects)
+    }
+
+    /// Remembers it.
+    ///
+    /// # Errors
+    /// [`HostError::Store`], [`HostError::Torn`].
+    pub fn set_owed(&self, effects: &[Effect]) -> Result<(), HostError> {
+        if self.owed()? == effects {
+            return Ok(());
+        }
+        self.write("owed.json", &Owed { effects: effects.to_vec() })
+    }
+
+    /// Whether nothing of ours is remembered: neither what was before us, nor policies.
+    ///
+    /// # Errors
+    /// [`HostError::Store`], [`HostError::Torn`].
+    pub fn is_blank(&self) -> Result<bool, HostError> {
+        let record = Record { snapshot: Default::default(), ..self.record()? };
+        Ok(record == Record::default() && self.accepted()?.is_none())
     }
 
     /// Opens it for looking only.

@@ -3,7 +3,7 @@
 use super::error::HostError;
 use super::store::Store;
 use super::transaction::HostOptions;
-use crate::hostplan::{self, HostPlan, Record, Targets};
+use crate::hostplan::{self, HostPlan, Need, Record, Targets};
 use crate::resolved::files::HostFiles;
 use crate::resolved::gather::{Sources, Unread, gather_over};
 use crate::resolved::{Bus, BusError};
@@ -148,7 +148,11 @@ impl Survey {
         };
         let targets = hostplan::targets(&wish, &facts, &record);
         let seen = HostFiles::new(&options.root).see_all(&targets);
-        let plan = hostplan::plan(&wish, &facts, &seen, &record);
+        let mut plan = hostplan::plan(&wish, &facts, &seen, &record);
+        if under.is_some() {
+            let why = "files were put back, and not everybody who must has read them yet";
+            plan.needs.extend(store.owed()?.into_iter().map(|effect| Need { effect, why: why.to_owned() }));
+        }
         Ok(Survey { facts, unread: found.unread, wish, plan, targets, under, text })
     }
 

@@ -75,12 +75,12 @@ pub enum Step {
         /// Why there is no timer.
         why: Option<String>,
     },
-    /// A file was written, linked or removed.
-    File(String),
+    /// A file: its path, and what was done with it (`wrote`, `linked`, `removed`, `gave back`).
+    File(String, &'static str),
     /// A service was told.
     Service(&'static str),
-    /// A link was set and read back.
-    Link(String),
+    /// A link was set and read back; whether it got back what it had.
+    Link(String, bool),
     /// A name was looked up.
     Probed(Probed),
     /// A person is awaited.
@@ -253,7 +253,7 @@ impl Host {
         let mut tx = self.written_down(wish, facts, plan);
         (tx.record, tx.accepted) = (record.clone(), self.store.accepted()?);
         self.store.keep(&tx)?;
-        let mut why = None;
+        let mut why = self.bus.is_none().then(|| "no system bus answers".to_owned());
         if let Some(bus) = &self.bus {
             let within = dead_man + if let Confirm::Within(time) = confirm { time } else { Duration::ZERO };
             (tx.dead_man, why) = deadman::arm(bus, &self.store, &tx.id, within, &self.dead_man_root).await;
@@ -314,6 +314,7 @@ impl Host {
             links: links.collect(),
             needs: plan.needs.iter().map(|need| need.effect).collect(),
             dead_man: "NextStart".into(),
+            confirm_by: None,
             record: Record::default(),
             accepted: None,
             reason: None,
@@ -362,6 +363,7 @@ impl Host {
         }
         self.store.set_record(record)?;
         self.store.set_accepted(accepted)?;
+        self.store.set_owed(&[])?;
         (tx.state, tx.ended) = (State::Committed, Some(now()));
         self.store.keep(tx)?;
         let _ = std::fs::remove_file(self.store.confirmation(&tx.id));
@@ -384,8 +386,9 @@ struct Run<'a, 'b> {
 impl Run<'_, '_> {
     async fn changed(&mut self) -> Result<(), HostError> {
         let passed_before = self.passing().await;
+        let back = self.set_back().await?;
         self.stage(Stage::Before).await?;
-        self.set_links().await?;
+        self.set_links(&back).await?;
         self.stage(Stage::Last).await?;
         if let Some(bus) = &self.host.bus
             && !crate::hostplan::preflight::is_nothing(self.wish)
@@ -408,11 +411,17 @@ impl Run<'_, '_> {
             // Where a link of ours replaced a file, its owner and attributes are nowhere but in our memory.
             let before = self.tx.record.files.get(&step.path).map(|known| &known.before);
             let before = before.filter(|_| step.from.kind != FileKind::File);
-            match before.filter(|before| Want::again(before).as_ref() == Some(&step.to)) {
-                Some(before) => self.host.files.put_back(&step.path, before)?,
-                None => self.host.files.put(&step.path, &step.to)?,
-            }
-            (self.tell)(Step::File(step.path.clone()));
+            let done = match before.filter(|before| Want::again(before).as_ref() == Some(&step.to)) {
+                Some(before) => {
+                    self.host.files.put_back(&step.path, before)?;
+                    if step.to == Want::Absent { "removed" } else { "gave back" }
+                }
+                None => {
+                    self.host.files.put(&step.path, &step.to)?;
+                    done_with(&step.to)
+                }
+            };
+            (self.tell)(Step::File(step.path.clone(), done));
         }
         for effect in self.plan.effects(stage) {
             let Some(bus) = &self.host.bus else {
@@ -427,9 +436,14 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    async fn set_links(&mut self) -> Result<(), HostError> {
+    async fn set_back(&mut self) -> Result<Vec<String>, HostError> {
+        let Some(bus) = &self.host.bus else { return Ok(Vec::new()) };
+        links::set_back(bus, self.plan, |name, is_back| (self.tell)(Step::Link(name.to_owned(), is_back))).await
+    }
+
+    async fn set_links(&mut self, done: &[String]) -> Result<(), HostError> {
         let Some(bus) = &self.host.bus else { return Ok(()) };
-        links::set_all(bus, self.plan, |name| (self.tell)(Step::Link(name.to_owned()))).await
+        links::set_all(bus, self.plan, done, |name, is_back| (self.tell)(Step::Link(name.to_owned(), is_back))).await
     }
 
     /// Probes that pass before anything is changed; all are asked at once, for some of them may have to be given up.
@@ -476,7 +490,7 @@ impl Run<'_, '_> {
 
     async fn confirmed(&mut self, confirm: Confirm) -> Result<(), HostError> {
         let Confirm::Within(time) = confirm else { return Ok(()) };
-        self.tx.state = State::Waiting;
+        (self.tx.state, self.tx.confirm_by) = (State::Waiting, Some(now() + time.as_secs()));
         self.host.store.keep(self.tx)?;
         (self.tell)(Step::Awaiting(time));
         let (file, end) = (self.host.store.confirmation(&self.tx.id), tokio::time::Instant::now() + time);
@@ -487,6 +501,15 @@ impl Run<'_, '_> {
             tokio::time::sleep(LOOK).await;
         }
         Err(HostError::Unconfirmed(time.as_secs()))
+    }
+}
+
+/// What is done with a file that becomes this, in words.
+pub(super) fn done_with(to: &Want) -> &'static str {
+    match to {
+        Want::Absent => "removed",
+        Want::File { .. } => "wrote",
+        Want::Symlink { .. } => "linked",
     }
 }
 

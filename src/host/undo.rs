@@ -5,7 +5,7 @@ use super::journal::{FileEntry, State, Transaction, now};
 use super::links;
 use super::services;
 use super::store::Store;
-use crate::hostplan::{Effect, SeenFile, is_read, link_without, mechanisms};
+use crate::hostplan::{Effect, SeenFile, is_read, link_without, mechanisms, paths};
 use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
 use crate::resolved::systemd1::Systemd1;
@@ -46,8 +46,18 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         if rewrites.into_iter().any(|effect| *effect == Effect::RewriteResolved) {
             services::sweep(bus).await;
         }
-        told(bus, (store, files), tx, effects, &mut undone).await;
+        // As [`links::set_back`] has it: what a delegate or the global scope took must have where to go when resolved is told.
+        let is_delegate = |entry: &FileEntry| paths::split(&entry.path).0 == paths::DELEGATES;
+        let all = tx.files.iter().any(is_delegate) && !effects.contains(&Effect::RestartResolved);
+        let (answers, mut late) = (Resolve1(bus).manager().await.is_ok(), Vec::new());
         for entry in tx.links.iter().rev() {
+            match answers && (all || !links::takes_all(bus, &mechanisms::as_it_was(&entry.before)).await) {
+                true => link(bus, entry, &mut undone).await,
+                false => late.push(entry),
+            }
+        }
+        told(bus, (store, files), tx, effects, &mut undone).await;
+        for entry in late {
             link(bus, entry, &mut undone).await;
         }
         // What was learnt of servers under the change is not true any more; nothing hangs on it.
@@ -156,7 +166,7 @@ async fn told(
 }
 
 fn has_domains(tx: &Transaction) -> bool {
-    tx.files.iter().any(|entry| entry.path == crate::hostplan::paths::RESOLVED_CONF)
+    tx.files.iter().any(|entry| entry.path == paths::RESOLVED_CONF)
 }
 
 async fn link(bus: &Bus, entry: &super::journal::LinkEntry, undone: &mut Undone) {

@@ -384,6 +384,12 @@ impl HostPlan {
         all
     }
 
+    /// Whether a delegate goes, and by a reload: then every link that gets something back gets it before.
+    pub fn gives_up_delegates(&self) -> bool {
+        let gone = |step: &FileStep| step.to == Want::Absent && paths::split(&step.path).0 == paths::DELEGATES;
+        self.files.iter().any(gone) && !self.effects(Stage::Before).contains(&Effect::RestartResolved)
+    }
+
     /// Leaves files alone that a person edited, and does the rest; gives what was left.
     pub fn leave_edited(&mut self) -> Vec<Refusal> {
         let (edited, others): (Vec<Refusal>, Vec<Refusal>) =

@@ -137,6 +137,11 @@ pub fn load_policies(inputs: &[Input]) -> Policies {
                     continue;
                 }
                 let place = Place { file: file.name.clone(), line };
+                if !refused && let Some((at, words)) = tildes(&tree) {
+                    let (line, column) = tree.find(&at, false);
+                    let line = document.lines_before + line;
+                    all.notes.push(format!("{}:{line}:{column}: policy {name}: {words}", file.name));
+                }
                 all.places.insert(name, PolicyPlace { place, lines_before: document.lines_before, tree });
                 if !refused {
                     all.policies.push(*policy);
@@ -148,6 +153,30 @@ pub fn load_policies(inputs: &[Input]) -> Policies {
     all.policies.retain(|policy| !twice.contains(&policy.name));
     all.empty = inputs.iter().zip(&found).filter(|(_, found)| **found == 0).map(|(input, _)| input.name()).collect();
     all
+}
+
+/// Domains with the `~` of resolved.conf: what is to be said of them, and where the first one stands.
+fn tildes(tree: &Tree) -> Option<(String, String)> {
+    let spec = tree.get("spec")?;
+    let mut found = Vec::new();
+    let mut look = |part: &Tree, path: &str| {
+        for (i, domain) in part.get("domains").and_then(Tree::items).unwrap_or_default().iter().enumerate() {
+            if let Some(text) = domain.text().filter(|text| text.starts_with('~')) {
+                found.push((format!("{path}.domains[{i}]"), format!("\"{text}\"")));
+            }
+        }
+    };
+    if let Some(global) = spec.get("global") {
+        look(global, "spec.global");
+    }
+    for key in ["routes", "links"] {
+        for (i, part) in spec.get(key).and_then(Tree::items).unwrap_or_default().iter().enumerate() {
+            look(part, &format!("spec.{key}[{i}]"));
+        }
+    }
+    let (at, _) = found.first()?.clone();
+    let texts: Vec<String> = found.into_iter().map(|(_, text)| text).collect();
+    Some((at, format!("{}: the '~' of resolved.conf changes nothing, domains here route anyway", texts.join(", "))))
 }
 
 fn read(reader: &Reader<'_>, tree: &Tree, line: usize) -> Read {

@@ -25,7 +25,7 @@ fn policy(name: &str, spec: &str) -> String {
 fn a_bad_policy_never_hides_a_good_one() {
     let bad = policy(
         "bad",
-        "spec:\n  routes:\n    - name: lab\n      domains: [maas, ~homelab, bad..x]\n      servers: [192.168.4.300]\n      reverseFor: [192.168.4.7/24]\n",
+        "spec:\n  routes:\n    - name: lab\n      domains: [maas, ~~homelab, bad..x]\n      servers: [192.168.4.300]\n      reverseFor: [192.168.4.7/24]\n",
     );
     let good = policy("good", "spec: {routes: [{name: lab, domains: [Maas., bücher], servers: [192.168.4.53]}]}\n");
     let record = "apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\nmetadata: {name: x}\nspec: {name: x}\n";
@@ -34,12 +34,31 @@ fn a_bad_policy_never_hides_a_good_one() {
     let domains: Vec<String> = all.policies[0].routes[0].domains.iter().map(|name| name.to_relaxed()).collect();
     assert_eq!(domains, ["maas", "xn--bcher-kva"]);
     let places: Vec<String> = all.refusals.iter().map(|(name, wrong)| format!("{name} {}", wrong.place())).collect();
-    assert_eq!(places, ["bad p.yaml:7:23", "bad p.yaml:7:33", "bad p.yaml:9:20", "bad p.yaml:8:17"], "{all:#?}");
-    assert!(all.refusals[0].1.to_string().contains("write \"homelab\""), "{}", all.refusals[0].1);
+    assert_eq!(places, ["bad p.yaml:7:23", "bad p.yaml:7:34", "bad p.yaml:9:20", "bad p.yaml:8:17"], "{all:#?}");
+    assert!(all.refusals[0].1.to_string().contains("no place in a domain"), "{}", all.refusals[0].1);
     assert_eq!(all.broken.len(), 1);
     assert!(all.notes.iter().any(|note| note.ends_with("StaticDNSRecord is not a policy; skipped here")));
     let place = all.place("good", "spec.routes[0].servers[0]").unwrap();
     assert!(place.ends_with("p.yaml:14:65"), "{place}");
+}
+
+/// As people bring them from resolved.conf.
+#[test]
+fn a_tilde_before_a_domain_means_what_is_done_anyway() {
+    let all = load(&policy(
+        "x",
+        "spec:\n  global: {servers: [192.168.4.53], domains: [~maas, homelab]}\n  routes: [{name: a, domains: [~corp], servers: [10.0.0.1]}]\n  links: [{name: b, match: {name: eth0}, domains: [~.]}]\n",
+    ));
+    assert!(all.is_good(), "{all:#?}");
+    let names = |names: &[crate::model::Name]| names.iter().map(|name| name.to_relaxed()).collect::<Vec<_>>();
+    let policy = &all.policies[0];
+    assert_eq!(names(policy.global.domains.as_ref().unwrap()), ["maas", "homelab"]);
+    assert_eq!(
+        (names(&policy.routes[0].domains), names(&policy.links[0].domains)),
+        (vec!["corp".to_owned()], vec![".".to_owned()])
+    );
+    let [note] = all.notes.as_slice() else { panic!("{:?}", all.notes) };
+    assert!(note.contains("p.yaml:5:") && note.contains("\"~maas\", \"~corp\", \"~.\""), "{note}");
 }
 
 #[test]

@@ -154,7 +154,7 @@ impl Check {
     }
 
     fn domains(&mut self, texts: &[Text], path: &str) -> Vec<Name> {
-        let names = self.each(texts, path, |text| domain(text));
+        let names = self.each(texts, path, |text| domain(bare(text)));
         for (i, name) in names.iter().enumerate() {
             if names[..i].contains(name) && names.len() == texts.len() {
                 self.wrong(format!("{path}[{i}]"), format!("{} stands here for the second time", name.to_relaxed()));
@@ -180,6 +180,15 @@ impl Check {
             let path = format!("spec.links[{i}]");
             let name = self.name(&spec.name, &mut seen, &path);
             let Some(matches) = self.matches(&spec.r#match, &format!("{path}.match")) else { continue };
+            let is_kept = spec.search_domains == Some(SearchDomainsSpec::Keep);
+            if let Some(text) = spec.domains.iter().find(|text| is_kept && text.starts_with('~')) {
+                let words = format!(
+                    "searchDomains: Keep makes search domains of these, and \"{text}\" says that it is none: write \"{}\", or \
+                     leave searchDomains out",
+                    bare(text)
+                );
+                self.wrong(format!("{path}.domains"), words);
+            }
             links.push(split::Link {
                 name,
                 matches,
@@ -369,11 +378,13 @@ fn is_part_name(name: &str) -> bool {
     bad_object_name(name, 63, false).is_none()
 }
 
-/// A domain of a policy. Routing or search is said by the field, so that there is no `~`.
+/// Routing or search is said by the field; whoever writes the `~` of resolved.conf means just what is done.
+fn bare(text: &str) -> &str {
+    text.strip_prefix('~').unwrap_or(text)
+}
+
+/// A domain of a policy.
 fn domain(text: &str) -> Result<Name, String> {
-    if let Some(bare) = text.strip_prefix('~') {
-        return Err(format!("write \"{bare}\": domains here route anyway, the '~' of resolved.conf is not needed"));
-    }
     if let Some(bare) = text.strip_prefix("*.") {
         return Err(format!("write \"{bare}\": a domain stands for itself and all below it"));
     }

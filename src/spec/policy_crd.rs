@@ -101,6 +101,11 @@ fn domain(description: &str) -> Value {
     pattern(description, limits::DOMAIN, DOMAIN)
 }
 
+/// As [`domain`]; the `~` of resolved.conf may stand before it.
+fn routed(description: &str) -> Value {
+    pattern(description, limits::DOMAIN, &DOMAIN.replacen('^', "^~?", 1))
+}
+
 fn server() -> Value {
     const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
     const PORT: &str = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
@@ -243,7 +248,7 @@ fn routes() -> Value {
         &["name", "servers"],
         json!({
             "name": part_name(),
-            "domains": list("The domains, each with all below it; a dot alone is everything.", limits::DOMAINS, domain("A domain.")),
+            "domains": list("The domains, each with all below it; a dot alone is everything.", limits::DOMAINS, routed("A domain; the ~ of resolved.conf may stand before it.")),
             "servers": filled(servers("Who is asked; alternatives of each other.")),
             "reverseFor": list("Address ranges whose reverse zones go there too.", limits::RANGES, range()),
             "failClosed": flag("Never ask anybody else for these names; false by default."),
@@ -270,18 +275,24 @@ fn links() -> Value {
         )]),
         "kind": word("What it is for; Regular by default.", &["Corporate", "Privacy", "Regular", "Untrusted"]),
         "servers": servers("Its servers; absent: those that it has."),
-        "domains": list("Its domains, each with all below it.", limits::DOMAINS, domain("A domain.")),
+        "domains": list("Its domains, each with all below it.", limits::DOMAINS, routed("A domain; the ~ of resolved.conf may stand before it.")),
         "searchDomains": word("Route makes search domains routing domains, never appended to a name; Keep leaves them. Route by default.", &["Route", "Keep"]),
         "defaultRoute": flag("Whether it is asked for names that no domain covers; by default what its kind says."),
     });
     modes(&mut parts);
-    named("Wishes about interfaces.", &["name", "match"], parts, &[])
+    let rules = [rule(
+        "!has(self.searchDomains) || self.searchDomains != 'Keep' || !has(self.domains) || \
+         !self.domains.exists(one, one.startsWith('~'))",
+        "searchDomains: Keep makes search domains of these, and '~' says that one is none",
+        ".domains",
+    )];
+    named("Wishes about interfaces.", &["name", "match"], parts, &rules)
 }
 
 fn global() -> Value {
     let mut parts = json!({
         "servers": servers("DNS=; an empty list means none."),
-        "domains": list("Domains=, as routing domains.", limits::DOMAINS, domain("A domain.")),
+        "domains": list("Domains=, as routing domains.", limits::DOMAINS, routed("A domain; the ~ of resolved.conf may stand before it.")),
         "fallbackServers": servers("FallbackDNS=; an empty list means none."),
     });
     modes(&mut parts);

@@ -237,6 +237,14 @@ impl Router {
         &self.worlds[0].table
     }
 
+    /// Every domain of any scope, whatever is assumed, each once.
+    pub fn domains(&self) -> Vec<&Name> {
+        let mut known = HashSet::new();
+        let scopes = self.worlds.iter().flat_map(|world| &world.table.scopes);
+        let all = scopes.flat_map(|scope| &scope.domains).map(|domain| &domain.name);
+        all.filter(|name| known.insert(*name)).collect()
+    }
+
     /// Facts that nobody recorded and that could change any answer.
     pub fn blanks(&self) -> impl Iterator<Item = &str> {
         self.blanks.iter().map(String::as_str)

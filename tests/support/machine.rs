@@ -310,6 +310,12 @@ impl Machine {
         self.until(&format!("grep -Eqx '(BOUND|REBOOT) {link}' /run/lab-dhcp"));
     }
 
+    /// Pulls a link's cable, or plugs it in again.
+    pub fn carrier(&mut self, link: &str, is_there: bool) {
+        let (far, ..) = NETWORKS[network(link)];
+        self.lab_must(&format!("ip -n {far} link set {link} {}", if is_there { "up" } else { "down" }));
+    }
+
     /// A link's index, as the machine has it now.
     pub fn ifindex(&mut self, link: &str) -> u32 {
         self.must(&format!("cat /sys/class/net/{link}/ifindex")).trim().parse().unwrap()

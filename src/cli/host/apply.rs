@@ -125,6 +125,17 @@ async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Pri
     if survey.is_refused() {
         return Ok(ended(args.output, &survey, None, &left, printer));
     }
+    let told = |error: HostError| error.to_string();
+    let (is_settled, is_blank) = (survey.plan.is_settled(), host.store.is_blank().map_err(told)?);
+    if text && is_settled && left.is_empty() {
+        printer.line(match is_blank {
+            true => "nothing of knotwork is on this host: nothing to do",
+            false => "this host is as it was before knotwork; the policies are forgotten",
+        });
+    }
+    if is_settled && is_blank {
+        return Ok(ended(args.output, &survey, None, &left, printer));
+    }
     let applied = carry_out(&host, &survey, (Confirm::No, DEAD_MAN), text, printer).await?;
     Ok(ended(args.output, &survey, Some(&applied), &left, printer))
 }
@@ -213,9 +224,10 @@ fn said(step: &Step, printer: &mut Printer) {
                 format!("change {id} begins; should this end in the middle, the next start undoes it (no timer: {why})")
             }
         },
-        Step::File(path) => format!("  wrote {path}"),
+        Step::File(path, done) => format!("  {done} {path}"),
         Step::Service(done) => format!("  {done}"),
-        Step::Link(name) => format!("  link {name} is as declared"),
+        Step::Link(name, false) => format!("  link {name} is as declared"),
+        Step::Link(name, true) => format!("  link {name} is as it was"),
         Step::Probed(probed) => match &probed.wrong {
             None => format!("  probe {} passes ({} ms)", probed.name, probed.took.as_millis()),
             Some(wrong) => format!("  probe {} fails: {wrong}", probed.name),
@@ -245,8 +257,14 @@ fn ended(output: Form, survey: &Survey, applied: Option<&Applied>, left: &[Refus
             left.iter().map(|one| json!({"reason": one.reason, "at": one.at, "message": one.message})).collect();
         value["probes"] = applied.map(|applied| &applied.probes).into_iter().flatten().map(probe_json).collect();
         printer.line(&format!("{value:#}"));
+    } else if survey.is_refused() {
+        printer.line(&printer.paint(Tone::Warn, "refused: nothing was changed"));
     } else if let Some(applied) = applied {
         match (&applied.failed, &applied.undone) {
+            (None, _) if survey.under.is_none() => printer.line(&match left.is_empty() {
+                true => format!("done: this host is as it was before knotwork ({})", applied.id),
+                false => format!("done, but for what stays: the rest is as it was before knotwork ({})", applied.id),
+            }),
             (None, _) => printer.line(&format!("done: {} stands", applied.id)),
             (Some(_), Some(undone)) => {
                 tell_undone(undone, printer);
@@ -294,6 +312,6 @@ pub(super) fn tx_json(tx: &Transaction) -> Value {
         "id": tx.id, "state": tx.state.word(), "started": tx.started, "ended": tx.ended, "policies": tx.policies,
         "files": tx.files.iter().map(|entry| &entry.path).collect::<Vec<_>>(),
         "links": tx.links.iter().map(|entry| &entry.before.name).collect::<Vec<_>>(),
-        "deadMan": tx.dead_man, "reason": tx.reason, "message": tx.message,
+        "deadMan": tx.dead_man, "confirmBy": tx.confirm_by, "reason": tx.reason, "message": tx.message,
     })
 }

@@ -101,7 +101,7 @@ pub struct RollbackArgs {
     /// Take this change back (`last`: the one that was made last) instead of giving back everything
     #[arg(long, value_name = "ID")]
     pub transaction: Option<String>,
-    /// Only if it was left in the middle, as the dead man's timer asks; waits for whoever is at work
+    /// With --transaction: only if it was left in the middle, as the dead man's timer asks; waits for whoever is at work
     #[arg(long, requires = "transaction")]
     pub if_unfinished: bool,
     /// Replace files of ours that a person edited

@@ -8,8 +8,10 @@ use super::survey::{Which, survey};
 use crate::cli::args::Form;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
+use crate::host::journal::State;
 use crate::host::{Host, HostOptions, Store};
 use crate::hostplan::paths;
+use crate::source::{Input, load_policies};
 
 /// Files that a package's script may replace.
 const SNAPSHOT: &[&str] = &[paths::RESOLV_CONF, paths::NSSWITCH, paths::HOSTS];
@@ -49,9 +51,26 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
             printer.line(&format!("{value:#}"));
         }
         Form::Text => {
+            let waiting = all.iter().find(|tx| tx.state == State::Waiting);
             match &accepted {
+                None if waiting.is_some() => printer.line("no policy counts on this host yet"),
                 None => printer.line("no policy counts on this host"),
-                Some(_) => printer.line(&format!("policies: {}", store.accepted_file().display())),
+                Some(_) => {
+                    let kept = store.accepted_file().display().to_string();
+                    let names: Vec<String> =
+                        load_policies(&[Input::parse(&kept)]).policies.iter().map(|one| one.name.to_string()).collect();
+                    let names = if names.is_empty() { "unreadable".to_owned() } else { names.join(", ") };
+                    printer.line(&format!("policies: {names} (kept in {kept})"));
+                }
+            }
+            if let Some(tx) = waiting {
+                let left = tx.confirm_by.map(|until| until.saturating_sub(unix_now()));
+                let within = left.map_or_else(String::new, |left| format!(" within {left} s"));
+                printer.line(&format!(
+                    "{} ({}) is in place: say `knotwork host confirm`{within}, or it is undone",
+                    tx.id,
+                    tx.policies.join(", ")
+                ));
             }
             if let Some(pid) = &agent {
                 printer.line(&format!("process {pid}, a knotwork agent, holds this host"));
@@ -65,6 +84,10 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
         }
     }
     Ok(if unfinished { Exit::Left } else { Exit::Done })
+}
+
+fn unix_now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// `host snapshot`.

@@ -65,7 +65,7 @@ impl Survey {
             ));
         }
         for effect in self.plan.to_json()["effects"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            printer.line(&format!("! {}", words_of(effect)));
+            printer.line(&format!("* {}", words_of(effect)));
         }
         self.plan.notes.iter().for_each(|note| printer.line(&format!("? {note}")));
         for refusal in &self.plan.refusals {
@@ -73,7 +73,7 @@ impl Survey {
             printer.line(&printer.paint(Tone::Warn, &text));
             printer.line(&format!("    {}", refusal.way_out));
         }
-        if self.plan.is_settled() && !self.is_refused() {
+        if self.plan.is_settled() && !self.is_refused() && self.under.is_some() {
             printer.line("this host is as declared: nothing to do");
         }
     }
