@@ -12,6 +12,9 @@ use super::resolver::Resolver;
 use crate::host::store::{Generation, Restarts};
 use crate::host::{Probed, ProbedBy};
 
+/// A probe: its labels, whether it passed, how long it took.
+type Tried<'a> = (Vec<(&'a str, &'a str)>, bool, Duration);
+
 /// Something about the host that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -203,7 +206,7 @@ impl Numbers {
     }
 
     fn tell_probes(&self, page: &mut Page) {
-        let mut all: Vec<(Vec<(&str, &str)>, bool, Duration)> = Vec::new();
+        let mut all: Vec<Tried<'_>> = Vec::new();
         for probe in &self.probes {
             all.push((vec![("probe", probe.name.as_str()), ("path", "bus")], probe.wrong.is_none(), probe.took));
         }
