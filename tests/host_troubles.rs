@@ -104,12 +104,16 @@ fn without_a_timer_the_next_start_undoes_what_was_left_in_the_middle() {
     machine.write("/root/bare.yaml", BARE);
     let before = machine.must("sha256sum /etc/hosts");
     let apply = "knotwork host apply -f /root/bare.yaml --bus unix:path=/run/nowhere";
-    let (code, text) = machine.run(&format!("KNOTWORK_HOST_STOP_AFTER=0 {apply}"));
-    assert_eq!(code, 0, "{text}");
-    assert!(text.contains("the next start undoes it (no timer: "), "{text}");
-    let steps = text.lines().filter(|line| line.starts_with("step ")).count();
-    machine.must("knotwork host rollback --bus unix:path=/run/nowhere");
-    assert_eq!(machine.must("sha256sum /etc/hosts"), before);
+    // The first one copies the program, too, and has more steps than those after it.
+    let mut steps = 0;
+    for _ in 0..2 {
+        let (code, text) = machine.run(&format!("KNOTWORK_HOST_STOP_AFTER=0 {apply}"));
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("the next start undoes it (no timer: "), "{text}");
+        steps = text.lines().filter(|line| line.starts_with("step ")).count();
+        machine.must("knotwork host rollback --bus unix:path=/run/nowhere");
+        assert_eq!(machine.must("sha256sum /etc/hosts"), before);
+    }
     let mut halves = 0;
     for n in 1..=steps {
         let (code, text) = machine.run(&format!("KNOTWORK_HOST_STOP_AFTER={n} {apply}"));

@@ -408,18 +408,16 @@ impl Run<'_, '_> {
             if !volatile && !same(&self.host.files.see(&step.path), &step.from) {
                 return Err(HostError::ChangedMeanwhile { path: step.path.clone() });
             }
-            // Where a link of ours replaced a file, its owner and attributes are nowhere but in our memory.
             let before = self.tx.record.files.get(&step.path).map(|known| &known.before);
-            let before = before.filter(|_| step.from.kind != FileKind::File);
-            let done = match before.filter(|before| Want::again(before).as_ref() == Some(&step.to)) {
-                Some(before) => {
-                    self.host.files.put_back(&step.path, before)?;
-                    if step.to == Want::Absent { "removed" } else { "gave back" }
-                }
-                None => {
-                    self.host.files.put(&step.path, &step.to)?;
-                    done_with(&step.to)
-                }
+            let before = before.filter(|before| Want::again(before).as_ref() == Some(&step.to));
+            match before {
+                // Where a link of ours replaced a file, its owner and attributes are nowhere but in our memory.
+                Some(before) if step.from.kind != FileKind::File => self.host.files.put_back(&step.path, before)?,
+                _ => self.host.files.put(&step.path, &step.to)?,
+            }
+            let done = match before {
+                Some(_) if step.to != Want::Absent => "gave back",
+                _ => done_with(&step.to),
             };
             (self.tell)(Step::File(step.path.clone(), done));
         }
