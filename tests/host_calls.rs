@@ -113,6 +113,19 @@ fn r10_a_link_is_set_again_until_it_reads_back() {
         assert_eq!(shown(machine, "domain", "eth1"), foreign, "{text}");
         let words = if domains.is_empty() { "''".to_owned() } else { domains.join(" ") };
         machine.must(&format!("resolvectl domain eth1 {words}; resolvectl default-route eth1 {}", default[0]));
+
+        // What resolved makes of our own words is nobody else's: it goes.
+        machine.must("resolvectl domain eth1 before.test");
+        relay(
+            machine,
+            0,
+            "[ $1 = SetLinkDefaultRoute ] && resolvectl domain eth1 | grep -q maas || exit 0\nip -o link show eth1 | cut -d: -f1 > /run/relay.at; resolvectl domain eth1 maas\n",
+        );
+        let (code, text) = with(machine, &format!("apply {RELAY}"), &document("p", &only_inside));
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("link eth1 does not keep what was set") && !text.contains("somebody"), "{text}");
+        assert_eq!(shown(machine, "domain", "eth1"), ["before.test"], "{text}");
+        machine.must(&format!("resolvectl domain eth1 {words}; resolvectl default-route eth1 {}", default[0]));
     });
 }
 

@@ -4,8 +4,8 @@
 
 mod support;
 
-use support::fleet::{apply, changes, document, on, shown, shows, state, with};
-use support::machine::{self, ISP, Machine, SECOND, VERSIONS, at};
+use support::fleet::{apply, changes, document, on, rested, shown, shows, state, with};
+use support::machine::{self, INSIDE, ISP, Machine, SECOND, VERSIONS, at};
 use support::parts::{Tier, tier};
 
 /// The far side of every network: this program again, in the labs' other namespaces.
@@ -268,7 +268,6 @@ fn bad_policies_change_nothing() {
             (route("maas", "dns.example"), "dns.example"),
             (route("\"a..b\"", "192.168.4.53"), "a..b"),
             (route(&long, "192.168.4.53"), "63"),
-            (route("\"~maas\"", "192.168.4.53"), "~maas"),
             (route("\"*.maas\"", "192.168.4.53"), "*"),
             (route("maas", ""), "servers"),
             (route("maas", "192.168.4.53, \"192.168.4.53:53\""), "second time"),
@@ -287,6 +286,68 @@ fn bad_policies_change_nothing() {
         assert_eq!(changes(&before, &state(machine)), [""; 0]);
         assert_eq!(machine.run("knotwork host status | grep -c committed").1, committed);
     });
+}
+
+/// The network announces the name as its search domain, and a route has it, too, with the `~` of resolved.conf: it stays a
+/// search domain, which routes as well, and is given back as it was.
+#[test]
+fn a_route_for_the_search_domain_of_its_link_keeps_it() {
+    for mut machine in booted() {
+        machine.must("resolvectl domain eth1 maas");
+        let text = apply(&mut machine, "routes: [{name: lab, domains: [\"~maas\", homelab], servers: [192.168.4.53]}]");
+        assert!(text.contains("'~' of resolved.conf changes nothing"), "{text}");
+        let domains = shown(&mut machine, "domain", "eth1");
+        assert!(domains.contains(&"maas".to_owned()), "{domains:?}");
+        machine.asked();
+        machine.net("dig +tries=1 +time=3 @127.0.0.53 x.maas A");
+        let asked = machine.asked();
+        assert!(asked.iter().any(|(_, name, _)| name == "x.maas"), "{asked:?}");
+        assert!(asked.iter().all(|(by, name, _)| name != "x.maas" || *by == at(INSIDE)), "{asked:?}");
+        rested(&mut machine);
+        machine.must("knotwork host rollback");
+        assert_eq!(shown(&mut machine, "domain", "eth1"), ["maas"]);
+    }
+}
+
+/// The wrong recipe of runbooks is refused, and what is proposed instead can be taken as it stands: `.maas` and `.homelab` go
+/// to the one server, everything else to the uplink's.
+#[test]
+fn the_proposal_for_the_wrong_recipe_does_what_was_meant() {
+    for mut machine in booted() {
+        let wrong = "global: {servers: [192.168.4.53, 1.1.1.1], domains: [~maas, ~homelab]}";
+        let before = state(&mut machine);
+        let (code, text) = with(&mut machine, "apply", &document("p", wrong));
+        assert_eq!(code, 3, "{text}");
+        assert!(text.contains("global-domains") && text.contains("as it would be right:"), "{text}");
+        assert_eq!(changes(&before, &state(&mut machine)), [""; 0]);
+        let proposed: Vec<&str> = text
+            .lines()
+            .skip_while(|line| !line.contains("as it would be right:"))
+            .skip(1)
+            .map_while(|line| line.strip_prefix("      "))
+            .collect();
+        apply(&mut machine, &proposed.join("\n"));
+        machine.asked();
+        for name in ["a.maas", "b.homelab", "c.example.com"] {
+            machine.net(&format!("dig +tries=1 +time=3 @127.0.0.53 {name} A"));
+        }
+        let asked = machine.asked();
+        for (name, server) in [("a.maas", INSIDE), ("b.homelab", INSIDE), ("c.example.com", ISP)] {
+            let by: Vec<_> = asked.iter().filter(|(_, asked, _)| asked == name).map(|(by, ..)| *by).collect();
+            assert!(!by.is_empty() && by.iter().all(|by| *by == at(server)), "{}: {name}: {asked:?}", machine.version);
+        }
+    }
+}
+
+/// Machines of their own, with servers on both links and one of them for everything that no domain covers.
+fn booted() -> impl Iterator<Item = Machine> {
+    VERSIONS.into_iter().filter_map(Machine::boot).map(|mut machine| {
+        machine.must(
+            "resolvectl dns eth0 10.11.0.53; resolvectl domain eth0 ''; resolvectl default-route eth0 yes; \
+             resolvectl dns eth1 192.168.4.53; resolvectl domain eth1 ''; resolvectl default-route eth1 no",
+        );
+        machine
+    })
 }
 
 /// A link that is not there is waited for and said; everything else stands at once.

@@ -187,6 +187,14 @@ pub(super) fn bare(wish: &LinkWish) -> Link {
     }
 }
 
+/// Whether all that a link has was in one of these, domains in either form.
+pub(super) fn is_made_of(is: &Link, all: [&Link; 2]) -> bool {
+    let mut servers = is.servers.iter().flatten();
+    let mut domains = is.domains.iter().flatten();
+    servers.all(|server| all.iter().any(|one| one.servers.iter().flatten().any(|had| had == server)))
+        && domains.all(|is| all.iter().any(|one| one.domains.iter().flatten().any(|had| had.name == is.name)))
+}
+
 async fn reverted(bus: &Bus, ifindex: u32) -> Result<(), BusError> {
     match Resolve1(bus).links().revert(ifindex).await {
         Err(busy) if busy.reason == Reason::LinkBusy => Network1(bus).links().revert(ifindex).await,

@@ -441,7 +441,28 @@ impl Run<'_, '_> {
 
     async fn set_links(&mut self, done: &[String]) -> Result<(), HostError> {
         let Some(bus) = &self.host.bus else { return Ok(()) };
-        links::set_all(bus, self.plan, done, |name, is_back| (self.tell)(Step::Link(name.to_owned(), is_back))).await
+        let set =
+            links::set_all(bus, self.plan, done, |name, is_back| (self.tell)(Step::Link(name.to_owned(), is_back)));
+        let set = set.await;
+        if matches!(set, Err(HostError::NotTaken { .. })) {
+            self.came_out_otherwise(bus).await?;
+        }
+        set
+    }
+
+    /// A link that resolved made something else of than it was told is still as we left it: written down, or the undo took it
+    /// for somebody else's and kept it. What holds anything that neither we nor the time before us had is not ours.
+    async fn came_out_otherwise(&mut self, bus: &Bus) -> Result<(), HostError> {
+        for step in self.plan.links.iter().filter(|step| step.over_bus) {
+            let Some(entry) = self.tx.links.iter_mut().find(|entry| entry.before.ifindex == step.wish.ifindex) else {
+                continue;
+            };
+            let is = links::read(bus, &step.wish).await?;
+            if links::is_made_of(&is, [&entry.before, &entry.left]) {
+                (entry.left.servers, entry.left.domains) = (is.servers, is.domains);
+            }
+        }
+        self.host.store.keep(self.tx)
     }
 
     /// Probes that pass before anything is changed; all are asked at once, for some of them may have to be given up.

@@ -5,6 +5,7 @@
 
 use std::cell::OnceCell;
 
+use super::DnsServer;
 use super::facts::{HostFacts, Link};
 use super::lint_names as names;
 pub use super::lint_rules::{RULES, Rule, Severity, rule, unknown_rule};
@@ -13,7 +14,6 @@ use super::lower_merge::{From, Merged};
 use super::modes::limited;
 use super::policy::{DnsOverTls, Modes, Origin, ResolvConf, Route, is_same_place};
 use super::wish::{Form, Wish};
-use super::{DnsServer, RoutedDomain};
 use crate::model::Name;
 
 use super::lint_route::{Asked, Asks};
@@ -308,14 +308,6 @@ impl Lint<'_> {
             let field = place.map_or("spec.links".to_owned(), |link| link.field.clone());
             let facts = self.under.link(&wish.name).cloned();
             let servers = facts.and_then(|facts| facts.servers);
-            let both = |domain: &&RoutedDomain| {
-                wish.domains.iter().any(|other| other.name == domain.name && other.route_only != domain.route_only)
-            };
-            if let Some(both) = wish.domains.iter().find(both) {
-                let message =
-                    format!("{} would have {} as search and as routing domain", wish.name, both.name.to_relaxed());
-                self.find("search-and-route", &policy, &field, message);
-            }
             let named: Vec<Name> =
                 wish.domains.iter().filter(|domain| !domain.name.is_root()).map(|domain| domain.name.clone()).collect();
             match servers {

@@ -89,7 +89,7 @@ rules! {
         ".local belongs to multicast DNS (RFC 6762): with it on, both are asked, and other programs never ask DNS"
         "routes: [{name: lab, domains: [home.arpa], servers: [192.168.4.53]}]";
     "search-and-route" Warning yes
-        "one name as search and as routing domain of one scope: the last one said counts, and the other is gone"
+        "to resolved a name is one domain of a scope: it stays a search domain, which routes as well"
         "links: [{name: office, match: {name: company0}, searchDomains: Route, domains: [corp.example]}]";
     "public-server-for-private-name" Warning yes
         "names that exist only in private networks are told to a server on the Internet"

@@ -318,9 +318,9 @@ impl Lowering<'_> {
         let wish = &mut self.wish.links[at];
         wish.servers = Some(group.servers.clone());
         for domain in &group.domains {
-            let domain = routing(domain);
-            if !wish.domains.contains(&domain) {
-                wish.domains.push(domain);
+            // To resolved a name is one domain of a link, in the form that it was told last: one that is searched routes as well.
+            if !wish.domains.iter().any(|own| own.name == *domain) {
+                wish.domains.push(routing(domain));
             }
         }
         for route in &group.routes {
