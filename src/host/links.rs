@@ -68,7 +68,8 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
 
 /// Links that get back what they had before resolved reads its files: what a delegate or the global scope took would go to the
 /// default route until the link that had it before us has it again. As long as the global scope stands, only `~.` on the
-/// uplinks keeps all other names from it: those that have it wait. Gives their names.
+/// uplinks keeps all other names from it: those that have it wait, unless they had no servers: then the names that the
+/// global scope kept from them would go there until they are told. Gives their names.
 ///
 /// # Errors
 /// Of the first that does not take it.
@@ -79,7 +80,7 @@ pub(super) async fn set_back(
 ) -> Result<Vec<String>, HostError> {
     let (all, mut done) = (plan.gives_up_delegates(), Vec::new());
     for step in plan.links.iter().filter(|step| step.over_bus && step.restores) {
-        if all || !takes_all(bus, &step.wish).await {
+        if all || goes_first(bus, &step.wish).await {
             set(bus, &step.wish, true).await?;
             told(&step.wish.name, true);
             done.push(step.wish.name.clone());
@@ -88,8 +89,13 @@ pub(super) async fn set_back(
     Ok(done)
 }
 
+/// Whether a link gets back what it had before resolved reads its files.
+pub(super) async fn goes_first(bus: &Bus, wish: &LinkWish) -> bool {
+    wish.servers.as_ref().is_some_and(Vec::is_empty) || !takes_all(bus, wish).await
+}
+
 /// Whether a link has `~.` now, or does not tell.
-pub(super) async fn takes_all(bus: &Bus, wish: &LinkWish) -> bool {
+async fn takes_all(bus: &Bus, wish: &LinkWish) -> bool {
     let domains = read(bus, wish).await.ok().and_then(|link| link.domains);
     domains.is_none_or(|domains| domains.iter().any(|domain| domain.name.is_root()))
 }

@@ -51,7 +51,7 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         let all = tx.files.iter().any(is_delegate) && !effects.contains(&Effect::RestartResolved);
         let (answers, mut late) = (Resolve1(bus).manager().await.is_ok(), Vec::new());
         for entry in tx.links.iter().rev() {
-            match answers && (all || !links::takes_all(bus, &mechanisms::as_it_was(&entry.before)).await) {
+            match answers && (all || links::goes_first(bus, &mechanisms::as_it_was(&entry.before)).await) {
                 true => link(bus, entry, &mut undone).await,
                 false => late.push(entry),
             }
