@@ -83,6 +83,12 @@ pub fn covered_by_affix(affixes: &[Affix], txt_name: &Name) -> Option<Covered> {
     })
 }
 
+/// Whether the name of a TXT carries one of these affixes.
+pub fn has_affix(affixes: &[Affix], txt_name: &Name) -> bool {
+    let text = txt_name.to_relaxed();
+    affixes.iter().any(|affix| strip(affix, &text).is_some())
+}
+
 /// What a TXT of this name stands for. The configured affixes are tried first; where none fits, the forms without one.
 pub fn covered(affixes: &[Affix], txt_name: &Name) -> Vec<Covered> {
     let text = txt_name.to_relaxed();

@@ -59,6 +59,9 @@ pub struct SignIndex {
     mislabelled: BTreeSet<Name>,
     /// ExternalDNS's registrations whose affix is not configured, by TXT name, with the affix that it must be.
     strays: BTreeMap<Name, Affix>,
+    /// Other tools' registrations of what is not there, by TXT name: somebody's, under an affix that nobody can guess, or
+    /// left behind; with whether their name says by the configured affixes what they speak of.
+    unplaced: BTreeMap<Name, (Writer, bool)>,
 }
 
 impl SignIndex {
@@ -100,6 +103,7 @@ impl SignIndex {
         self.cuts.remove(name);
         self.mislabelled.remove(name);
         self.strays.remove(name);
+        self.unplaced.remove(name);
         if let Some(node) = view.node(name) {
             self.read(rules, view, node);
         }
@@ -165,7 +169,25 @@ impl SignIndex {
         &self.strays
     }
 
-    /// The same in words, with the line to write: one sentence for each affix.
+    /// Another tool's registration that may speak of this name, as far as anybody can tell: it stands below the name's parent
+    /// and has the name's first label for a word or the end of one; below a wildcard's parent each may be the wildcard's,
+    /// whose asterisk ExternalDNS writes as whatever it is told to.
+    pub fn may_speak_of(&self, name: &Name) -> Option<(&Name, &Writer)> {
+        if self.unplaced.is_empty() {
+            return None;
+        }
+        let (parent, first) = (name.parent()?, name.first_label()?.to_ascii_lowercase());
+        let is_wildcard = first == b"*";
+        let speaks = |txt: &Name, is_known: bool| {
+            let below = *txt != parent && txt.is_at_or_below(&parent);
+            below && (is_wildcard || !is_known && has_word(&txt.to_relaxed(), &parent.to_relaxed(), &first))
+        };
+        let found = self.unplaced.iter().find(|(txt, (_, is_known))| speaks(txt, *is_known));
+        found.map(|(txt, (writer, _))| (txt, writer))
+    }
+
+    /// What to do about registrations that cannot be tied to anything, and about affixes that were forgotten: one sentence
+    /// for each affix, one for the others.
     pub fn stray_words(&self) -> Vec<String> {
         let mut by_affix: BTreeMap<String, Vec<&Name>> = BTreeMap::new();
         for (txt, affix) in &self.strays {
@@ -185,7 +207,22 @@ impl SignIndex {
                 names[0].to_relaxed()
             )
         };
-        by_affix.into_iter().map(words).collect()
+        by_affix.into_iter().map(words).chain(self.unplaced_words()).collect()
+    }
+
+    fn unplaced_words(&self) -> Option<String> {
+        let unknown: Vec<&Name> =
+            self.unplaced.iter().filter(|(_, (_, is_known))| !is_known).map(|(txt, _)| txt).collect();
+        let first = unknown.first()?.to_relaxed();
+        let more = match unknown.len() {
+            1 => String::new(),
+            number => format!(" and {} more", number - 1),
+        };
+        Some(format!(
+            "the ownership TXT of another tool at {first}{more} fits no record here: configure its affix at the zone \
+             (externalDns: [{{prefix, suffix or wildcardReplacement}}], or nixPrefix), or remove it if what it stood for is \
+             gone; meanwhile no unmarked set is adopted that it may speak of"
+        ))
     }
 
     fn read(&mut self, rules: &ZoneRules, view: &View, node: Node<'_>) {
@@ -281,15 +318,24 @@ impl SignIndex {
                     all.push(covered);
                 }
             }
+            let writer = Writer::ExternalDns { owner: seen.owner.clone(), resource: seen.resource.clone() };
+            if !all.iter().any(|covered| holds(rules, view, &covered.name, covered.rtype)) {
+                // The form without an affix is known, too, where it says a type.
+                let is_known = all.iter().any(|covered| covered.rtype.is_some())
+                    || external_dns::has_affix(&rules.external_dns, txt);
+                self.unplaced.insert(txt.clone(), (writer.clone(), is_known));
+            }
             for covered in all {
-                let writer = Writer::ExternalDns { owner: seen.owner.clone(), resource: seen.resource.clone() };
+                let writer = writer.clone();
                 let scope = covered.rtype.map_or(Scope::Legacy, Scope::Type);
                 self.add(covered.name, Sign { writer, scope, at: txt.clone() });
             }
-        } else if let Some(managed_by) = nix::parse(value)
-            && let Some(name) = nix::covered(&rules.nix_prefix, txt)
-        {
-            self.add(name, Sign { writer: Writer::Nix { managed_by }, scope: Scope::Name, at: txt.clone() });
+        } else if let Some(managed_by) = nix::parse(value) {
+            let writer = Writer::Nix { managed_by };
+            match nix::covered(&rules.nix_prefix, txt) {
+                Some(name) => self.add(name, Sign { writer, scope: Scope::Name, at: txt.clone() }),
+                None => drop(self.unplaced.insert(txt.clone(), (writer, false))),
+            }
         }
     }
 
@@ -320,6 +366,20 @@ fn holds(rules: &ZoneRules, view: &View, name: &Name, rtype: Option<RrType>) -> 
         }))
     };
     node.sets().any(|set| meant(set.rtype)) && !ours().unwrap_or(false)
+}
+
+/// Whether a name has `word` among its labels below `parent`, where words end at dots and dashes, or begins or ends one of
+/// those with it: affixes need no separator.
+fn has_word(name: &str, parent: &str, word: &[u8]) -> bool {
+    let own = name.strip_suffix(parent).unwrap_or(name);
+    own.split('.').any(|label| {
+        let label = label.as_bytes();
+        label.windows(word.len()).enumerate().any(|(at, seen)| {
+            let ends = |byte: Option<&u8>| byte.is_none_or(|byte| matches!(byte, b'-' | b'_'));
+            let before = at.checked_sub(1).and_then(|before| label.get(before));
+            seen == word && (ends(before) || ends(label.get(at + word.len())))
+        })
+    })
 }
 
 fn nearest_above(names: &BTreeSet<Name>, name: &Name) -> Option<Name> {

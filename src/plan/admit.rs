@@ -135,6 +135,17 @@ impl<'a> Desk<'a, '_> {
             }
             None => ("unmarked".to_owned(), format!("an unmarked {rtype} set is there already")),
         };
+        if holder.is_none()
+            && *self.name() != self.ctx.rules.zone
+            && let Some((txt, writer)) = self.ctx.classes.signs().may_speak_of(self.name())
+        {
+            let (who, at) = (writer.describe(), txt.to_relaxed());
+            let message = format!(
+                "{there}, and {who} may own it: the TXT at {at} fits no other record here. Configure its affix at the zone \
+                 (externalDns: [{{prefix, suffix or wildcardReplacement}}], or nixPrefix), or remove that TXT if it is of no use"
+            );
+            return Err(Stop::Conflict("OwnedByOther", who, message));
+        }
         if lead.adopt == AdoptPolicy::Never {
             let message = format!("{there} and adopt is Never; remove it, or set adopt: IfIdentical or Takeover");
             return Err(Stop::Conflict("OwnedByOther", who, message));

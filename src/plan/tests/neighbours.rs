@@ -152,6 +152,12 @@ fn a_ptr_that_a_dhcp_server_wrote_is_not_ours_to_repair() {
     let plan = plan_zone(&ours.rules, &ours.claims, &ours.view, &options);
     assert_eq!(lines(&plan), ["! 5 PTR Contested dhcp"]);
     assert_eq!(lines(&ours.plan()), ["replace 5 PTR"], "any other change is drift");
+    // A name that got a lease keeps its records, and so its PTR, when its object goes.
+    let leased =
+        World::new().claim("a", "5 PTR lease.home.").settle().without("a").state("a", Some(ObjectState::Deleting));
+    let plan = plan_zone(&leased.rules, &leased.claims, &leased.view, &options);
+    assert_eq!(lines(&plan), ["release 5 PTR"]);
+    assert_eq!(lines(&leased.plan()), ["delete 5 PTR"], "of any other name it goes");
 }
 
 #[test]
@@ -261,11 +267,52 @@ fn an_affix_that_is_not_configured_is_told_and_what_it_can_only_mean_is_left_alo
         );
         // A set of ours is not given up for a guess.
         let ours = World::new().claim("p", "web A 10.0.1.2").settle().there(&format!("{txt} {sign}"));
-        assert!(lines(&ours.plan()).is_empty() && ours.plan().notes.is_empty(), "{:?}", lines(&ours.plan()));
+        let plan = ours.plan();
+        assert!(lines(&plan).is_empty() && plan.notes.iter().all(|note| note.contains("fits no record")), "{plan:?}");
     }
     let mut world = World::new().there("web A 10.0.1.2").there(&format!("k8s.a-web {sign}"));
     world.rules.external_dns = vec![Affix { prefix: Some("k8s.".into()), ..Affix::default() }];
     assert!(world.plan().notes.is_empty());
+}
+
+/// An affix that nobody can guess, a replaced asterisk, another prefix of the Nix module: what such a TXT may speak of is not
+/// adopted, changed or as it is, and the TXT is told.
+#[test]
+fn what_a_sign_of_unknown_affix_may_speak_of_is_left_alone() {
+    let edns = "TXT heritage=external-dns,external-dns/owner=o1,external-dns/resource=service/x/w";
+    let nix = "TXT heritage=nix,managed-by=routy";
+    for (txt, sign, name, is_told) in [
+        ("w4-reg-a", edns, "w4", true),
+        ("oldpfxw7", edns, "w7", true),
+        ("w7own", edns, "w7", true),
+        ("nixos.w9", nix, "w9", true),
+        ("ext-a-any.w5", edns, "*.w5", true),
+        ("a-any.w6", edns, "*.w6", false),
+    ] {
+        for declared in ["10.0.9.9", "10.0.1.2"] {
+            let world = World::new().there(&format!("{name} A 10.0.1.2")).there(&format!("{txt} {sign}")).claim_with(
+                "p",
+                &format!("{name} A {declared}"),
+                takeover,
+            );
+            let plan = world.plan();
+            let who = if sign == nix { "nix routy" } else { "externalDns o1 service/x/w" };
+            assert_eq!(lines(&plan), [format!("! {name} A OwnedByOther {who}")], "{txt}");
+            assert!(plan.conflicts[0].message.contains(txt), "{:?}", plan.conflicts);
+            assert_eq!(plan.notes.iter().any(|note| note.contains(txt)), is_told, "{txt}: {:?}", plan.notes);
+        }
+    }
+    // Other names are nobody's, and what is ours stays so.
+    let world = World::new().there("w5 A 10.0.1.2").there(&format!("w4-reg-a {edns}")).claim_with(
+        "p",
+        "w5 A 10.0.9.9",
+        takeover,
+    );
+    assert_eq!(lines(&world.plan()), ["adopt w5 A"]);
+    let ours = World::new().claim("p", "w4 A 10.0.1.2").settle().there(&format!("w4-reg-a {edns}"));
+    assert!(lines(&ours.plan()).is_empty(), "{:?}", lines(&ours.plan()));
+    let gone = World::new().there(&format!("w4-reg-a {edns}")).claim("p", "w4 A 10.0.9.9");
+    assert_eq!(lines(&gone.plan()).len(), 1, "a set that is not there is created");
 }
 
 #[test]
