@@ -200,9 +200,17 @@ fn an_empty_or_missing_world_deletes_nothing() {
         site.command(&["apply", "--prune", "--allow-empty", "-f", "/nonexistent/x"]).output().unwrap().into();
     expect(&missing, 1, &["/nonexistent/x"]);
     assert!(still());
+    // A file without one octet may be what a full disk left: it is one that cannot be read, unless it is all there is and
+    // that is said to be meant.
     site.file("zero.yaml", "");
-    expect(&site.records_run(&["apply", "--prune", "--allow-empty"]), 1, &["zero.yaml"]);
+    expect(&site.records_run(&["apply", "--prune"]), 1, &["zero.yaml", "not one octet", "--allow-empty"]);
     assert!(still());
+    site.put("b", "name: b.internal, a: [10.0.0.2]");
+    expect(&site.records_run(&["apply", "--prune", "--allow-empty"]), 1, &["zero.yaml", "1 operation waits"]);
+    assert!(still());
+    site.cut("b");
+    let ran = site.records_run(&["plan", "--prune", "--allow-empty"]);
+    expect(&ran, 2, &["- a.internal. 300 A", "- b.internal. 300 A"]);
     std::fs::remove_file(site.records().join("zero.yaml")).unwrap();
     // Without --prune an object that is gone is an orphan: shown, not deleted.
     site.put("b", "name: b.internal, a: [10.0.0.2]");
@@ -231,7 +239,7 @@ fn a_file_that_may_be_cut_short_deletes_nothing() {
     }
     let end = whole.rfind("---").unwrap();
     site.file("all.yaml", &whole[..end - 1]);
-    let words = ["1 delete waits", "all.yaml may be cut short", "end the file with a newline"];
+    let words = ["1 operation waits", "all.yaml may be cut short", "end the file with a newline"];
     expect(&site.records_run(&["plan", "--prune"]), 3, &words);
     // Whoever never deletes is not told of it.
     let ran = site.records_run(&["apply"]);
@@ -239,6 +247,26 @@ fn a_file_that_may_be_cut_short_deletes_nothing() {
     site.file("all.yaml", &whole[..end]);
     site.apply(&["--prune"], 0);
     assert_eq!(there(), 3);
+    // Half a value is no value: what it would change waits, with --prune and without.
+    let value = |last: &str| {
+        let block = site::manifest("half", "").replace("spec: {}", "spec:\n  name: half.internal\n  a:\n    - ");
+        format!("{}{last}\n", block.trim_end_matches('\n'))
+    };
+    site.file("half.yaml", &value("10.4.1.120"));
+    site.apply(&[], 0);
+    site.file("half.yaml", value("10.4.1.12").trim_end());
+    for more in [&[][..], &["--prune"]] {
+        let ran = site.records_run(&[&["apply"], more].concat());
+        expect(&ran, 3, &["1 operation waits", "half.yaml may be cut short"]);
+        assert!(site::zone(knot.addr, "internal").contains(&"half.internal. 300 A 10.4.1.120".to_owned()));
+    }
+    site.file("half.yaml", &value("10.4.1.12"));
+    site.apply(&[], 0);
+    // JSON says itself where it ends.
+    std::fs::remove_file(site.records().join("half.yaml")).unwrap();
+    let json = r#"{"apiVersion":"dns.knotwork.dev/v1alpha1","kind":"StaticDNSRecord","metadata":{"name":"half","namespace":"dns"},"spec":{"name":"half.internal","a":["10.4.1.13"]}}"#;
+    site.file("half.json", json);
+    site.apply(&["--prune"], 0);
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn a_takeover_that_changes_only_the_ttl_and_deletes_that_wait_are_shown() {
     site.apply(&[], 0);
     // Nothing but a wait is no table.
     let table = site.records_run(&["plan", "--prune", "-o", "markdown"]).out;
-    assert!(table.contains("**1 delete waits**") && !table.contains("| --- |"), "{table}");
+    assert!(table.contains("**1 operation waits**") && !table.contains("| --- |"), "{table}");
 }
 
 /// Zones come as the configuration lists them, and what their server says of all alike is said once.

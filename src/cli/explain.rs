@@ -9,6 +9,7 @@ use super::pass::{Pass, ZoneResult, is_reverse};
 use super::plain::one_line;
 use super::printer::{Printer, Tone};
 use super::records;
+use super::render::waits;
 use super::site;
 use super::words::values;
 use crate::model::{Claims, Name, RrType, reverse_name};
@@ -330,7 +331,7 @@ impl Told<'_> {
             }
         }
         if let Some((number, why)) = &plan.waiting {
-            printer.line(&format!("  in this zone {number} deletes wait: {why}"));
+            printer.line(&format!("  in this zone {}: {why}", waits(*number)));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::pass::ZoneResult;
 use super::plain::{cell, code};
+use super::render::waits;
 use super::words::{count, ttls, values};
 
 /// One zone.
@@ -15,7 +16,7 @@ pub fn zone(result: &ZoneResult) -> String {
         out.push_str(&format!("Note: {}\n\n", cell(note)));
     }
     if let Some((number, why)) = &plan.waiting {
-        let waits = if *number == 1 { "1 delete waits" } else { &format!("{number} deletes wait") };
+        let waits = waits(*number);
         out.push_str(&format!("**{waits}** until everything can be read: {}\n\n", cell(why)));
     }
     if plan.changes.is_empty() && plan.waiting.is_none() && plan.conflicts.is_empty() && plan.orphans.is_empty() {

@@ -9,6 +9,7 @@ use super::printer::Printer;
 use super::render::Again;
 use super::{json, markdown, render, site};
 use crate::metrics::{self, Snapshot};
+use crate::model::SourceHealth;
 use crate::source::{Config, Input, Loaded, Memory, load, load_again};
 use crate::zone::EngineOptions;
 
@@ -61,13 +62,23 @@ pub fn inputs(source: &Source) -> Vec<Input> {
 
 /// Nothing may be deleted on the word of an input that is empty by mistake.
 pub fn guard_empty(loaded: &mut Loaded, allow_empty: bool) {
+    if allow_empty && loaded.objects == 0 && loaded.broken.len() == loaded.blank.len() {
+        // Beside anything that is declared, such a file was cut off; alone, it is what was said to be meant.
+        loaded.broken.clear();
+        loaded.broken_documents = 0;
+        let blank = std::mem::take(&mut loaded.blank).len();
+        let is_blank = |health: &SourceHealth| matches!(health, SourceHealth::Incomplete(why) if why.len() == blank);
+        for claims in loaded.claims.values_mut().filter(|claims| is_blank(&claims.health)) {
+            claims.health = SourceHealth::Complete;
+        }
+    }
     if allow_empty || loaded.empty.is_empty() {
         return;
     }
     let why = format!("{} declares no record at all (--allow-empty to mean it)", loaded.empty.join(", "));
     for claims in loaded.claims.values_mut() {
-        if claims.health == crate::model::SourceHealth::Complete {
-            claims.health = crate::model::SourceHealth::Incomplete(vec![why.clone()]);
+        if claims.health == SourceHealth::Complete {
+            claims.health = SourceHealth::Incomplete(vec![why.clone()]);
         }
     }
 }

@@ -127,9 +127,9 @@ pub fn zone(result: &ZoneResult, again: &Again<'_>, printer: &mut Printer) {
     }
 }
 
-/// `1 delete waits`.
+/// `1 operation waits`: deletes, and changes by an object that may be cut short.
 pub fn waits(number: usize) -> String {
-    if number == 1 { "1 delete waits".to_owned() } else { format!("{number} deletes wait") }
+    if number == 1 { "1 operation waits".to_owned() } else { format!("{number} operations wait") }
 }
 
 /// The sign of a change.
@@ -164,7 +164,11 @@ fn change(change: &Change, outcome: Option<&ChangeOutcome>, endings: &Endings<'_
     };
     let source = change.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
     let note = change.note.as_ref().map(|note| format!(" [{note}]")).unwrap_or_default();
-    let state = if change.held { " [held]" } else { "" };
+    let state = match outcome {
+        _ if change.held => " [held]".to_owned(),
+        Some(outcome) => endings.mark(outcome),
+        None => String::new(),
+    };
     let line = format!("  {} {body}{}{note}{state}", printer.paint(tone, mark), printer.paint(Tone::Dim, &source));
     printer.line(&line);
     if let Some(outcome) = outcome {

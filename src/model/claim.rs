@@ -121,6 +121,9 @@ pub enum ObjectState {
     Abandoned,
     /// Observe, do not repair (`pause`).
     Paused,
+    /// It is the last of a file that may be cut short, and so may a value of it be: what it creates counts, what it would
+    /// change or take away waits.
+    Doubted,
 }
 
 /// Whether the source was read in full. Anything but `Complete` forbids every delete of ours (DESIGN invariant 6).

@@ -76,8 +76,8 @@ fn holder(claims: &Claims, name: &Name, rtype: RrType, object: &ObjectId) -> Hol
         None if claims.prune && complete => Holder::Goes,
         None if claims.prune => Holder::Waits { absent: true },
         None => Holder::Absent,
-        Some(ObjectState::Present | ObjectState::Deleting) if complete => Holder::Goes,
-        Some(ObjectState::Present | ObjectState::Deleting) => Holder::Waits { absent: false },
+        Some(ObjectState::Present | ObjectState::Deleting | ObjectState::Doubted) if complete => Holder::Goes,
+        Some(ObjectState::Present | ObjectState::Deleting | ObjectState::Doubted) => Holder::Waits { absent: false },
         Some(ObjectState::Protected | ObjectState::Paused) => Holder::Untouched,
         Some(ObjectState::Abandoned) => Holder::Abandoned,
     }

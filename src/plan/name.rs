@@ -97,7 +97,8 @@ fn is_as_wished(ctx: &Ctx<'_>, facts: &NameFacts) -> bool {
     }
     types.iter().all(|(rtype, list)| {
         let [claim] = &list[..] else { return false };
-        let living = matches!(state(ctx.claims, &claim.object), None | Some(ObjectState::Present));
+        let living =
+            matches!(state(ctx.claims, &claim.object), None | Some(ObjectState::Present | ObjectState::Doubted));
         let as_declared = || facts.set(*rtype).is_some_and(|live| live.same(&claim.set, *rtype));
         let as_marked = || facts.own_of(*rtype).any(|mark| mark.marker == wish::marker(ctx.rules, claim));
         living && as_declared() && as_marked() && check::check(ctx.rules, claim).is_ok()
@@ -129,7 +130,7 @@ impl<'a> Desk<'a, '_> {
         for (rtype, list) in self.ctx.claims.sets.get(self.name()).into_iter().flatten() {
             for claim in list {
                 match state(self.ctx.claims, &claim.object) {
-                    None | Some(ObjectState::Present | ObjectState::Paused) => {}
+                    None | Some(ObjectState::Present | ObjectState::Paused | ObjectState::Doubted) => {}
                     // What such an object published is decided by its state alone.
                     Some(ObjectState::Protected | ObjectState::Deleting | ObjectState::Abandoned) => {
                         self.plan.watch = true;
@@ -283,7 +284,9 @@ impl<'a> Desk<'a, '_> {
             let change = release("its record set is gone already".to_owned());
             return self.plan.changes.push(change);
         };
-        let contested = self.contested(rtype).map(|writer| writer.describe());
+        // A PTR follows its name: where that carries the sign of a DHCP server now and is only released, so is the PTR.
+        let follows = || (rtype == RrType::PTR && self.ctx.classes.points_at_dhcp(live)).then_some(Writer::Dhcp);
+        let contested = self.contested(rtype).or_else(follows).map(|writer| writer.describe());
         if leaving.len() < contest.holders.len() && contested.is_none() {
             // Members of a shared set stay; an abandoned one does until it is the last.
             if leaving.iter().any(|(_, holder)| *holder == Holder::Goes) {
@@ -374,6 +377,13 @@ impl<'a> Desk<'a, '_> {
             let message =
                 format!("it is paused, and {} would be due; remove the annotation to go on", change.action.word());
             self.plan.conflicts.push(conflict(claim, "Paused", "", message));
+            return;
+        }
+        let changes =
+            change.old.as_ref().is_some_and(|old| change.new.as_ref().is_none_or(|new| !old.same(new, change.rtype)));
+        if changes && contest.winners.iter().any(|c| state(self.ctx.claims, &c.object) == Some(ObjectState::Doubted)) {
+            self.plan.watch = true;
+            self.plan.waiting += 1;
             return;
         }
         if let Err(message) = self.sizes(&change, wish) {

@@ -82,6 +82,8 @@ impl Cut {
 /// What the documents of one file came to.
 #[derive(Clone, Default)]
 pub(super) struct Contents {
+    /// Whether there is not one octet in it, as when it was cut off before anything was written.
+    pub is_blank: bool,
     /// Whether what it ends with may not be its end.
     pub cut: Option<Cut>,
     /// What ends a file of JSON too early.

@@ -43,6 +43,8 @@ pub struct Loaded {
     pub refusals: Vec<Refusal>,
     /// Everything that keeps files and documents from being read.
     pub broken: Vec<Diagnostic>,
+    /// Those of them that have not one octet, which may be meant where nothing else is declared.
+    pub blank: Vec<Diagnostic>,
     /// How many files and documents that is.
     pub broken_documents: usize,
     /// What is not wrong but worth saying once.
@@ -115,9 +117,18 @@ fn lowered(
     };
     let mut cuts = Vec::new();
     for (file, contents) in files.iter().zip(contents) {
-        cuts.extend(contents.cut.map(|cut| cut.words(&file.name)));
+        if contents.is_blank {
+            loaded.blank.push(Diagnostic::file(&*file.name, BLANK));
+        }
+        let cut = contents.cut;
+        cuts.extend(cut.map(|cut| cut.words(&file.name)));
         // What nobody remembers is not copied.
-        gathered.take(file, Arc::unwrap_or_clone(contents), &mut loaded);
+        let last = gathered.take(file, Arc::unwrap_or_clone(contents), &mut loaded);
+        if cut == Some(Cut::NoNewline)
+            && let Some(state @ ObjectState::Present) = last.and_then(|last| gathered.objects.get_mut(&last))
+        {
+            *state = ObjectState::Doubted;
+        }
     }
     let Gathered { found, mut objects, mut claims, twice } = gathered;
     withdraw(&mut claims, &twice);
@@ -138,6 +149,8 @@ fn lowered(
     }
     withdraw(&mut claims, &withdrawn);
     loaded.empty = inputs.iter().zip(&found).filter(|(_, found)| **found == 0).map(|(input, _)| input.name()).collect();
+    loaded.broken_documents += loaded.blank.len();
+    loaded.broken.extend(loaded.blank.iter().cloned());
     let objects = Arc::new(objects);
     let line = |broken: &Diagnostic| format!("{}: {}", broken.place(), broken.message);
     let doubts: Vec<String> = loaded.broken.iter().map(line).chain(cuts).collect();
@@ -180,12 +193,18 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn take(&mut self, file: &File, contents: Contents, loaded: &mut Loaded) {
+    /// Takes all that a file came to; gives the object that stands last in it.
+    fn take(&mut self, file: &File, contents: Contents, loaded: &mut Loaded) -> Option<ObjectId> {
         loaded.broken_documents += usize::from(contents.early.is_some());
         loaded.broken.extend(contents.early);
+        let last = match contents.reads.last() {
+            Some((_, Read::Record { lowered, .. })) => Some(lowered.object.clone()),
+            _ => None,
+        };
         for (document, read) in contents.reads {
             self.add(file, document, read, loaded);
         }
+        last
     }
 
     /// Adds what became of the file's document of this number.
@@ -235,6 +254,9 @@ impl Gathered {
     }
 }
 
+/// What is wrong with an input in which nothing is.
+const BLANK: &str = "there is not one octet in it, as when it was cut off while it was written; write what belongs there, if only a comment, or remove it. If nothing is declared at all and that is meant, say --allow-empty (nothing is deleted meanwhile)";
+
 /// Fewer documents than this are read faster than threads are started.
 const MANY: usize = 256;
 
@@ -272,10 +294,13 @@ fn read_all(files: &[File], context: Context<'_>) -> Vec<Contents> {
     }
     .into_iter();
     let contents = fresh.into_iter().map(|(file, parts, early)| {
+        // JSON says itself where it ends.
+        let is_json = parts.last().is_some_and(|last| last.json.is_some());
         let reads = results.by_ref().take(parts.len()).enumerate();
         let reads: Vec<(usize, Read)> =
             reads.flat_map(|(index, reads)| reads.into_iter().map(move |read| (index, read))).collect();
-        Contents { cut: cut_short(&file.text, &reads), early, reads }
+        let cut = if is_json { None } else { cut_short(&file.text, &reads) };
+        Contents { is_blank: file.text.is_empty(), cut, early, reads }
     });
     contents.collect()
 }

@@ -192,9 +192,6 @@ pub(super) fn read_stable(path: &Path) -> Result<(String, Option<State>), String
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, String> {
-    if bytes.is_empty() {
-        return Err("the file has no content at all, as one has that was cut off while it was written, so not even --allow-empty takes it for meant; remove it, or write what belongs there, if only a comment (nothing is deleted meanwhile)".into());
-    }
     String::from_utf8(bytes)
         .map_err(|error| format!("not UTF-8 text at byte {}; save it as UTF-8", error.utf8_error().valid_up_to()))
 }

@@ -383,11 +383,11 @@ impl Resident {
             }
             (read, _) => {
                 let mut loaded = read.unwrap_or_default();
+                records::guard_empty(&mut loaded, self.args.source.allow_empty);
                 self.remark(&loaded, printer);
                 if let Ok(mut numbers) = self.board.source.lock() {
                     *numbers = (loaded.refused_objects(), loaded.broken_documents);
                 }
-                records::guard_empty(&mut loaded, self.args.source.allow_empty);
                 self.claims = std::mem::take(&mut loaded.claims);
                 let complete = self.claims.values_mut().filter(|claims| claims.health == SourceHealth::Complete);
                 complete.for_each(|claims| claims.health = waits());

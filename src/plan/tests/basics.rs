@@ -113,6 +113,25 @@ fn deletes_need_provenance() {
     assert_eq!(lines(&world.absent("www").plan()), ["? www A"]);
 }
 
+/// `10.0.0.12` may be what is left of `10.0.0.120`: nothing that is there changes by it, what is new counts.
+#[test]
+fn what_the_last_object_of_a_cut_file_would_change_waits() {
+    let world = World::new().claim("p", "a A 10.0.0.120").claim("p", "b A 10.0.0.1 10.0.0.2").settle().without("p");
+    let world = world
+        .claim("p", "a A 10.0.0.12")
+        .claim("p", "b A 10.0.0.1")
+        .claim("p", "c A 10.0.0.3")
+        .state("p", Some(ObjectState::Doubted))
+        .incomplete();
+    let plan = world.plan();
+    assert_eq!(lines(&plan), ["create c A"]);
+    assert_eq!(plan.waiting.as_ref().map(|waiting| waiting.0), Some(2));
+    let settled = world.clone().settle();
+    assert_eq!(settled.live("a", RrType::A), ["10.0.0.120"]);
+    let whole = world.state("p", Some(ObjectState::Present)).complete();
+    assert_eq!(lines(&whole.plan()).len(), 3);
+}
+
 #[test]
 fn an_incomplete_source_deletes_nothing_but_swaps_and_replaces() {
     let world = World::new().claim("a", "a A 10.0.0.1").claim("b", "b A 10.0.0.2").claim("c", "c A 10.0.0.3").settle();
