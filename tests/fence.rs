@@ -285,7 +285,9 @@ fn a_displaced_run_says_so_once() {
         let lines: Vec<&str> = ran.out.lines().filter(|line| line.contains("  ! ")).collect();
         assert!(!ran.out.contains("NotEffective"), "{lines:#?}");
         assert!(
-            lines.iter().all(|line| line.contains("changes of these: not") && line.contains("(Displaced)")),
+            lines.iter().all(|line| line.contains("changes of these (")
+                && line.contains("): not")
+                && line.contains("(Displaced)")),
             "{lines:#?}"
         );
         let number = |word: &str| -> usize {

@@ -1,9 +1,10 @@
 //! How changes ended that are not as wished, as lines for people: what many share is said once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::printer::{Printer, Tone};
 use super::words::count;
+use crate::model::RrType;
 use crate::zone::{ChangeOutcome, EngineError, Outcome};
 
 /// Changes that end alike beside which a line of their own says nothing new.
@@ -13,8 +14,8 @@ type Ending<'a> = (&'static str, &'static str, &'a str);
 
 /// The endings of one zone's changes.
 pub struct Endings<'a> {
-    /// Those that several changes share, with their number.
-    shared: BTreeMap<Ending<'a>, usize>,
+    /// Those that several changes share, with their number and types.
+    shared: BTreeMap<Ending<'a>, (usize, BTreeSet<RrType>)>,
     /// What is said for the zone anyway, beneath its changes.
     error: Option<String>,
 }
@@ -22,11 +23,13 @@ pub struct Endings<'a> {
 impl<'a> Endings<'a> {
     /// Sorts the outcomes of a zone; `error` is what is said for the zone itself.
     pub fn of(outcomes: impl Iterator<Item = &'a ChangeOutcome>, error: Option<&EngineError>) -> Endings<'a> {
-        let mut shared: BTreeMap<Ending<'a>, usize> = BTreeMap::new();
-        for ending in outcomes.filter_map(ending) {
-            *shared.entry(ending).or_default() += 1;
+        let mut shared: BTreeMap<Ending<'a>, (usize, BTreeSet<RrType>)> = BTreeMap::new();
+        for (outcome, ending) in outcomes.filter_map(|outcome| Some((outcome, ending(outcome)?))) {
+            let (number, types) = shared.entry(ending).or_default();
+            *number += 1;
+            types.insert(outcome.rtype);
         }
-        shared.retain(|_, number| *number >= ALIKE);
+        shared.retain(|_, (number, _)| *number >= ALIKE);
         Endings { shared, error: error.map(EngineError::to_string) }
     }
 
@@ -38,10 +41,18 @@ impl<'a> Endings<'a> {
         }
     }
 
+    /// How a change ended whose ending is said for several together, for its own line; empty where it is said by itself.
+    pub fn mark(&self, outcome: &ChangeOutcome) -> String {
+        let shared = ending(outcome).filter(|ending| self.shared.contains_key(ending));
+        shared.map_or_else(String::new, |(word, ..)| format!(" [{word}]"))
+    }
+
     /// What several share.
     pub fn shared(&self, printer: &mut Printer) {
-        for (ending, number) in &self.shared {
-            self.line(&format!("{} of these:", count(*number, "change")), *ending, printer);
+        for (ending, (number, types)) in &self.shared {
+            let types: Vec<String> = types.iter().map(ToString::to_string).collect();
+            let head = format!("{} of these ({}):", count(*number, "change"), types.join(", "));
+            self.line(&head, *ending, printer);
         }
     }
 
