@@ -87,7 +87,9 @@ pub fn run() -> String {
 
 /// An apply on a settled host only reads.
 fn changes_nothing(machine: &mut Machine) {
-    machine.must("(setsid busctl monitor --json=short >> /run/bus.log 2>&1 < /dev/null &)");
+    machine.must(
+        "(setsid sh -c 'echo $$ > /run/monitor.pid; exec busctl monitor --json=short' >> /run/bus.log 2>&1 < /dev/null &)",
+    );
     // The monitor has the bus when it sees a call of ours.
     machine.until("busctl call org.freedesktop.DBus / org.freedesktop.DBus.Peer Ping; grep -q Ping /run/bus.log");
     let before = machine.must(STATE);
@@ -95,7 +97,7 @@ fn changes_nothing(machine: &mut Machine) {
     machine.must(COMMANDS[0]);
     machine.until("busctl call org.freedesktop.DBus / org.freedesktop.DBus.Peer Ping; grep -q Ping /run/bus.log");
     let log = machine.must("cat /run/bus.log");
-    machine.must("pkill busctl");
+    machine.must("kill $(cat /run/monitor.pid)");
     assert_eq!(
         machine.must(STATE),
         before,
