@@ -25,7 +25,7 @@ pub fn run() -> String {
          |---|---|---|---|---|---|---|---|---|\n",
     );
     for (build, program, versions) in
-        [("`--release`", release.clone(), &VERSIONS[1..2]), ("`--profile small`", small(&release), &VERSIONS[..])]
+        [("`--release`", release.clone(), &VERSIONS[1..2]), ("`--profile small`, without the operator", small(&release), &VERSIONS[..])]
     {
         for version in versions {
             if parts::find(&format!("machine-{version}")).is_none() {
@@ -52,7 +52,7 @@ fn small(release: &Path) -> PathBuf {
     let target = release.parent().and_then(Path::parent).expect("target/release/knotwork");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--locked", "--profile", "small", "--bin", "knotwork", "--target-dir"])
+        .args(["build", "--locked", "--profile", "small", "--no-default-features", "--bin", "knotwork", "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
