@@ -178,7 +178,8 @@ impl Agent {
     async fn hold(&mut self, bus: Bus, mut survey: Survey, problems: &mut Vec<Problem>) -> Result<Round, HostError> {
         let links = survey.plan.links.iter().filter(|link| !link.differs.is_empty());
         let differing = survey.plan.files.iter().map(|step| step.path.clone());
-        let differing = differing.chain(links.map(|link| format!("link {}", link.wish.name))).collect();
+        let profiles = survey.plan.profiles.iter().filter(|step| step.is_change()).map(|step| step.at());
+        let differing = differing.chain(links.map(|link| format!("link {}", link.wish.name))).chain(profiles).collect();
         self.board.with().differs(differing);
         let edited = survey.plan.leave_edited();
         problems.extend(edited.iter().map(problem_of));
@@ -198,6 +199,7 @@ impl Agent {
             }
         };
         survey.plan.files.retain(|step| may(&step.path));
+        survey.plan.profiles.retain(|step| !step.is_change() || may(&format!("link {}", step.link)));
         for link in &mut survey.plan.links {
             if !link.differs.is_empty() && !may(&format!("link {}", link.wish.name)) {
                 link.differs.clear();

@@ -20,7 +20,7 @@ pub async fn facts(place: &HostPlace, output: Form, printer: &mut Printer) -> Ex
 
 /// Where a command looks for the host.
 pub(super) fn sources(place: &HostPlace) -> Sources {
-    Sources { root: place.root.clone(), bus: place.bus.clone() }
+    Sources { root: place.root.clone(), bus: place.bus.clone(), profiles: Vec::new() }
 }
 
 /// The facts of this host, for commands that run outside the runtime.

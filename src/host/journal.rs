@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hostplan::{Effect, Record, SeenFile, Want};
 use crate::split::SystemdVersion;
-use crate::split::facts::Link;
+use crate::split::facts::{Link, Wishes};
 
 /// How far a transaction has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,24 @@ pub struct LinkEntry {
     pub left: Link,
 }
 
+/// One connection profile of NetworkManager of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileEntry {
+    /// Its UUID.
+    pub uuid: String,
+    /// Its name.
+    pub id: String,
+    /// The link that it is for.
+    pub link: String,
+    /// What the settings were.
+    pub before: Wishes,
+    /// What they shall be.
+    pub left: Wishes,
+    /// The link as it was.
+    #[serde(default)]
+    pub was: Option<Link>,
+}
+
 /// A transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +107,9 @@ pub struct Transaction {
     pub files: Vec<FileEntry>,
     /// Links, in the order of setting.
     pub links: Vec<LinkEntry>,
+    /// Profiles of NetworkManager, in the order of writing.
+    #[serde(default)]
+    pub profiles: Vec<ProfileEntry>,
     /// Services that are told beside what the files ask for.
     pub needs: Vec<Effect>,
     /// `Timer`, or `NextStart` where no timer could be had.

@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use super::error::HostError;
+use super::profiles;
 use super::services::PASSING;
 use crate::hostplan::handover::{Handover, handover};
-use crate::hostplan::{HostPlan, mechanisms};
+use crate::hostplan::{HostPlan, Mechanism, mechanisms};
 use crate::resolved::fault::step;
 use crate::resolved::links::LinkSetters;
 use crate::resolved::network1::Network1;
@@ -69,7 +70,7 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
 /// Links that get back what they had before resolved reads its files: what a delegate or the global scope took would go to the
 /// default route until the link that had it before us has it again. As long as the global scope stands, only `~.` on the
 /// uplinks keeps all other names from it: those that have it wait, unless they had no servers: then the names that the
-/// global scope kept from them would go there until they are told. Gives their names.
+/// global scope kept from them would go there until they are told. Gives their names, and the UUIDs of profiles.
 ///
 /// # Errors
 /// Of the first that does not take it.
@@ -79,6 +80,17 @@ pub(super) async fn set_back(
     mut told: impl FnMut(&str, bool),
 ) -> Result<Vec<String>, HostError> {
     let (all, mut done) = (plan.gives_up_delegates(), Vec::new());
+    for step in plan.profiles.iter().filter(|step| step.restores && step.is_change()) {
+        let first = match &step.was {
+            Some(was) => goes_first(bus, &mechanisms::as_it_was(was)).await,
+            None => true,
+        };
+        if all || first {
+            profiles::set(bus, step).await?;
+            told(&step.link, true);
+            done.push(step.uuid.clone());
+        }
+    }
     for step in plan.links.iter().filter(|step| step.over_bus && step.restores) {
         if all || goes_first(bus, &step.wish).await {
             set(bus, &step.wish, true).await?;
@@ -110,8 +122,20 @@ pub(super) async fn set_all(
     done: &[String],
     mut told: impl FnMut(&str, bool),
 ) -> Result<(), HostError> {
+    profiles::set_all(bus, plan, done, |step| {
+        if step.restores {
+            told(&step.link, true);
+        }
+    })
+    .await?;
     for step in &plan.links {
-        if !step.over_bus {
+        if step.mechanism == Mechanism::NetworkManager {
+            // Away for a moment, it sets the link when it is back.
+            if !step.is_awaited(plan) {
+                continue;
+            }
+            profiles::await_taken(bus, &step.wish, step.overruled).await?;
+        } else if !step.over_bus {
             if step.overruled {
                 Network1(bus).links().revert(step.wish.ifindex).await?;
             }

@@ -10,6 +10,7 @@ pub mod journal;
 mod links;
 mod probe_paths;
 mod probes;
+mod profiles;
 mod repair;
 mod services;
 pub mod store;

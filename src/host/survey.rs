@@ -125,7 +125,8 @@ impl Survey {
     ) -> Result<Survey, HostError> {
         let store = Store::look(&options.state);
         let record: Record = store.record()?;
-        let sources = Sources { root: options.root.clone(), bus: options.bus.clone() };
+        let profiles = record.profiles.keys().cloned().collect();
+        let sources = Sources { root: options.root.clone(), bus: options.bus.clone(), profiles };
         let found = gather_over(&sources, bus).await;
         let facts = found.facts;
         let (files, stored) = match which {

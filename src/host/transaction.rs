@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::deadman;
 use super::error::HostError;
-use super::journal::{FileEntry, LinkEntry, State, Transaction, new_id, now};
+use super::journal::{FileEntry, LinkEntry, ProfileEntry, State, Transaction, new_id, now};
 use super::probes::{self, Probed};
 use super::store::Store;
 use super::undo::{AWAY, Undone, same, undo};
 use super::{links, services};
-use crate::hostplan::{Effect, HostPlan, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read};
+use crate::hostplan::{
+    Effect, HostPlan, ProfileStep, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read,
+};
 use crate::resolved::Bus;
 use crate::resolved::fault::step;
 use crate::resolved::files::HostFiles;
@@ -246,7 +248,8 @@ impl Host {
             return Err(HostError::NotRead);
         }
         let told = |stage| plan.effects(stage).into_iter().any(|effect| effect != Effect::None);
-        if self.bus.is_none() && (!plan.links.is_empty() || told(Stage::Before) || told(Stage::Last)) {
+        let sets = !plan.links.is_empty() || plan.profiles.iter().any(ProfileStep::is_change);
+        if self.bus.is_none() && (sets || told(Stage::Before) || told(Stage::Last)) {
             return Err(HostError::NoBus);
         }
         let mut record = self.store.record()?;
@@ -303,6 +306,14 @@ impl Host {
             let left = left_of(&before, &step.wish);
             LinkEntry { before, left }
         });
+        let profiles = plan.profiles.iter().filter(|step| step.is_change()).map(|step| ProfileEntry {
+            uuid: step.uuid.clone(),
+            id: step.id.clone(),
+            link: step.link.clone(),
+            before: step.from.clone(),
+            left: step.to.clone(),
+            was: facts.link(&step.link).cloned(),
+        });
         Transaction {
             id: new_id(),
             state: State::Changing,
@@ -312,6 +323,7 @@ impl Host {
             policies: wish.policies.iter().map(ToString::to_string).collect(),
             files: files.collect(),
             links: links.collect(),
+            profiles: profiles.collect(),
             needs: plan.needs.iter().map(|need| need.effect).collect(),
             dead_man: "NextStart".into(),
             confirm_by: None,

@@ -3,6 +3,7 @@
 use super::error::HostError;
 use super::journal::{FileEntry, State, Transaction, now};
 use super::links;
+use super::profiles;
 use super::services;
 use super::store::Store;
 use crate::hostplan::{Effect, SeenFile, is_read, link_without, mechanisms, paths};
@@ -56,15 +57,31 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
                 false => late.push(entry),
             }
         }
+        let mut late_profiles = Vec::new();
+        for entry in tx.profiles.iter().rev() {
+            let takes_all = match (&entry.was, answers) {
+                (Some(was), true) => links::takes_all(bus, &mechanisms::as_it_was(was)).await,
+                _ => true,
+            };
+            match all || !takes_all {
+                true => profiles::undo(bus, entry, &mut undone).await,
+                false => late_profiles.push(entry),
+            }
+        }
         told(bus, (store, files), tx, effects, &mut undone).await;
         for entry in late {
             link(bus, entry, &mut undone).await;
         }
+        for entry in late_profiles {
+            profiles::undo(bus, entry, &mut undone).await;
+        }
         // What was learnt of servers under the change is not true any more; nothing hangs on it.
         let _ = Resolve1(bus).flush_caches().await;
         let _ = Resolve1(bus).reset_server_features().await;
-        away = if undone.kept.is_empty() { None } else { is_away(bus).await };
-    } else if !tx.links.is_empty() || effects.iter().any(|effect| *effect != Effect::None) {
+        away = if undone.kept.is_empty() { None } else { is_away(bus, tx).await };
+    } else if !tx.links.is_empty()
+        || !tx.profiles.is_empty()
+        || effects.iter().any(|effect| *effect != Effect::None) {
         away = Some("no bus answers".to_owned());
     }
     if let Err(error) = memory(store, tx, &undone) {
@@ -88,9 +105,14 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
 pub(super) const AWAY: &str = "services and links";
 
 /// Why nobody can be told now and may be later: the bus is away, or resolved, which keeps what links have over its end.
-async fn is_away(bus: &Bus) -> Option<String> {
+async fn is_away(bus: &Bus, tx: &Transaction) -> Option<String> {
     if let Err(error) = bus.call_daemon().await {
         return Some(error.to_string());
+    }
+    if !tx.profiles.is_empty()
+        && let Some(why) = profiles::is_away(bus).await
+    {
+        return Some(why);
     }
     let silent = Resolve1(bus).manager().await.err()?;
     match Systemd1(bus).unit(services::RESOLVED).await {
@@ -132,6 +154,10 @@ fn memory(store: &Store, tx: &Transaction, undone: &Undone) -> Result<(), HostEr
         for (path, _) in &undone.kept {
             if let Some(known) = now.files.remove(path) {
                 record.files.insert(path.clone(), known);
+            }
+            let of_profile = tx.profiles.iter().find(|entry| *path == format!("profile {}", entry.id));
+            if let Some((uuid, known)) = of_profile.and_then(|entry| now.profiles.remove_entry(&entry.uuid)) {
+                record.profiles.insert(uuid, known);
             }
         }
         store.set_record(&record)?;

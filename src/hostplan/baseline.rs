@@ -30,6 +30,7 @@ impl Record {
             links.insert(now.name.clone(), RecordedLink { before, left, over_bus });
         }
         self.links = links;
+        self.settle_profiles(plan, facts);
         self.global = (wish.global != GlobalWish::default()).then(|| {
             let before = self.global.take().map_or_else(|| facts.global.clone(), |known| known.before);
             RecordedGlobal { before, left: wish.global.clone() }
@@ -51,6 +52,12 @@ pub fn without_us(facts: &HostFacts, record: &Record) -> HostFacts {
     for link in own.links.iter_mut().flatten() {
         if let Some(known) = record.links.get(&link.name).filter(|known| known.is_still(link)) {
             link_without(link, &known.before, &known.left);
+            // NetworkManager takes the servers off a link that shall be asked for nothing.
+            let is_nothing = known.left.domains.is_empty() && !known.left.default_route;
+            let is_by_profile = record.profiles.values().any(|profile| profile.link == link.name);
+            if known.left.servers.is_none() && is_nothing && is_by_profile {
+                link.servers.clone_from(&known.before.servers);
+            }
         }
     }
     if let Some(known) = &record.global {

@@ -73,6 +73,18 @@ impl HostPlan {
                 "restores": link.restores,
             })
         });
+        let profiles = self.profiles.iter().filter(|step| step.is_change()).map(|step| {
+            let changes = step.changes().map(|(key, from, to)| json!({"key": key, "from": from, "to": to}));
+            json!({
+                "uuid": step.uuid,
+                "id": step.id,
+                "link": step.link,
+                "restores": step.restores,
+                "why": step.why,
+                "policies": step.policies,
+                "changes": changes.collect::<Vec<_>>(),
+            })
+        });
         let refusals = self.refusals.iter().map(|refusal| {
             json!({
                 "reason": refusal.reason,
@@ -90,6 +102,7 @@ impl HostPlan {
             "mechanisms": mechanisms.collect::<Vec<_>>(),
             "files": files.collect::<Vec<_>>(),
             "links": links.collect::<Vec<_>>(),
+            "profiles": profiles.collect::<Vec<_>>(),
             "effects": effects.iter().map(|effect| effect.word()).collect::<Vec<_>>(),
             "needs": self.needs.iter().map(|need| need.why.as_str()).collect::<Vec<_>>(),
             "refusals": refusals.collect::<Vec<_>>(),

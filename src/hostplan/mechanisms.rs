@@ -1,7 +1,9 @@
 //! What carries a link's settings: chosen by what was found on the host, never by the name of a distribution.
 
 use super::merge::interfaces;
-use super::{Chosen, Mechanism, Refusal, Seen, paths, preflight};
+use super::nm_target::{Target, target};
+use super::preflight::Refuse;
+use super::{Chosen, Mechanism, Record, Refusal, Seen, paths, preflight, profiles};
 use crate::split::HostFacts;
 use crate::split::facts::{DefaultRoute, FileKind, Link, Manager};
 use crate::split::policy::{Modes, Multicast, Writer};
@@ -16,6 +18,8 @@ pub struct Choice<'a> {
     pub mechanism: Mechanism,
     /// Why this one.
     pub why: String,
+    /// What a profile of NetworkManager must say for it.
+    pub profile: Option<Target>,
 }
 
 impl Choice<'_> {
@@ -31,17 +35,25 @@ impl Choice<'_> {
 }
 
 /// For every link of the wish; what cannot be had is refused with a way out. `own` is the host without us.
-pub fn choose<'a>(wish: &'a Wish, facts: &HostFacts, own: &HostFacts, seen: &Seen) -> (Vec<Choice<'a>>, Vec<Refusal>) {
+pub fn choose<'a>(
+    wish: &'a Wish,
+    (facts, own): (&HostFacts, &HostFacts),
+    seen: &Seen,
+    record: &Record,
+) -> (Vec<Choice<'a>>, Vec<Refusal>) {
     let mut refusals = Vec::new();
     let choices = wish
         .links
         .iter()
         .map(|link_wish| {
-            let link = facts.link(&link_wish.name);
+            let (link, mut profile) = (facts.link(&link_wish.name), None);
             let (mechanism, why) = match link.map_or(Manager::Unknown, |link| link.managed_by) {
                 Manager::Networkd => networkd(wish, link_wish, facts),
-                Manager::NetworkManager => match network_manager(wish, link_wish, own) {
-                    Ok(chosen) => chosen,
+                Manager::NetworkManager => match network_manager(wish, link_wish, facts, own) {
+                    Ok((chosen, target)) => {
+                        profile = target;
+                        chosen
+                    }
                     Err(refusal) => {
                         refusals.push(refusal);
                         (Mechanism::NetworkManager, "NetworkManager sets this link's DNS from its profile".to_owned())
@@ -49,13 +61,32 @@ pub fn choose<'a>(wish: &'a Wish, facts: &HostFacts, own: &HostFacts, seen: &See
                 },
                 Manager::Ifupdown => ifupdown(link_wish, facts, seen),
                 Manager::Ifupdown2 => bus("ifupdown2 has no settings for DNS"),
+                Manager::None | Manager::Unknown if profiles::is_away(link_wish, facts, record) => {
+                    let why = "NetworkManager does not run; when it starts, it sets the link from its profile";
+                    (Mechanism::NetworkManager, why.to_owned())
+                }
                 Manager::None => bus("nothing on this host configures the link's DNS"),
-                Manager::Unknown => bus("who configures the link could not be found out"),
+                Manager::Unknown => {
+                    if profiles::is_silent(link, facts) {
+                        refusals.push(silent(link_wish));
+                    }
+                    bus("who configures the link could not be found out")
+                }
             };
-            Choice { wish: link_wish, mechanism, why }
+            Choice { wish: link_wish, mechanism, why, profile }
         })
         .collect();
     (choices, refusals)
+}
+
+fn silent(own: &LinkWish) -> Refusal {
+    let refuse = Refuse {
+        reason: preflight::NOT_READ,
+        at: &own.name,
+        message: "NetworkManager runs and does not answer: whether the link is its own could not be found out".to_owned(),
+        way_out: "see that it answers (nmcli general), or systemctl restart NetworkManager, then try again".to_owned(),
+    };
+    refuse.into()
 }
 
 fn bus(why: &str) -> (Mechanism, String) {
@@ -101,39 +132,27 @@ pub fn hands_off(wish: &Wish, facts: &HostFacts) -> bool {
         })
 }
 
-fn network_manager(wish: &Wish, own: &LinkWish, facts: &HostFacts) -> Result<(Mechanism, String), Refusal> {
-    if hands_off(wish, facts) {
-        return Ok(bus("NetworkManager has the link and is kept off its DNS (protect.networkManager)"));
+/// What carries a link of NetworkManager's: resolve1 where that is kept off it, else the profile.
+fn network_manager(
+    wish: &Wish,
+    own: &LinkWish,
+    facts: &HostFacts,
+    base: &HostFacts,
+) -> Result<((Mechanism, String), Option<Target>), Refusal> {
+    if hands_off(wish, base) {
+        return Ok((bus("NetworkManager has the link and is kept off its DNS (protect.networkManager)"), None));
     }
-    if facts.link(&own.name).is_some_and(|link| differs(own, link).is_empty()) {
-        return Ok((Mechanism::NetworkManager, "NetworkManager's profile sets the link just so already".to_owned()));
-    }
-    let servers = |v6: bool| {
-        let all = own.servers.iter().flatten().filter(|server| server.address.is_ipv6() == v6);
-        all.map(ToString::to_string).collect::<Vec<_>>().join(",")
-    };
-    let domains = own.domains.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let mut words = vec![format!("ipv4.dns-search '{domains}'")];
-    for (family, list) in [("ipv4", servers(false)), ("ipv6", servers(true))] {
-        if own.servers.is_some() {
-            words.push(format!("{family}.dns '{list}' {family}.ignore-auto-dns yes"));
+    match target(own, facts) {
+        Ok(target) => {
+            let why = format!("NetworkManager has the link; its profile {} lasts", target.id);
+            Ok(((Mechanism::NetworkManager, why), Some(target)))
         }
+        Err(_) if profiles::is_so_already(own, base) => {
+            let why = "NetworkManager's profile sets the link just so already".to_owned();
+            Ok(((Mechanism::NetworkManager, why), None))
+        }
+        Err(refusal) => Err(refusal),
     }
-    Err(Refusal {
-        reason: preflight::NETWORK_MANAGER,
-        at: own.name.clone(),
-        message: format!(
-            "NetworkManager configures {}, and would overwrite what is set there at its next change of any link; \
-             knotwork does not write profiles of NetworkManager",
-            own.name
-        ),
-        way_out: format!(
-            "set it in the profile: nmcli connection modify <the connection of {}> {}; or list the servers of each link \
-             that NetworkManager configures under links and say protect: {{networkManager: \"On\"}}",
-            own.name,
-            words.join(" ")
-        ),
-    })
 }
 
 /// The file in which a link's stanza stands, by what was found of it.

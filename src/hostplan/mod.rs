@@ -13,6 +13,7 @@ mod json;
 pub mod mark;
 pub mod mechanisms;
 pub mod merge;
+mod nm_target;
 mod octets;
 mod own;
 pub mod paths;
@@ -22,6 +23,9 @@ mod plan_tests;
 pub mod preflight;
 #[cfg(test)]
 mod preflight_tests;
+mod profiles;
+#[cfg(test)]
+mod profiles_tests;
 pub mod render;
 mod resolv_conf;
 mod shared;
@@ -38,7 +42,7 @@ use serde::{Deserialize, Serialize};
 pub use paths::PREFIX;
 pub use plan::{before_us, plan, targets};
 
-use crate::split::facts::{FileKind, Global, Link};
+use crate::split::facts::{FileKind, Global, Link, Wishes};
 use crate::split::policy::Origin;
 use crate::split::policy::ResolvConf;
 use crate::split::wish::{GlobalWish, LinkWish, Wish};
@@ -108,6 +112,20 @@ pub struct RecordedGlobal {
     pub left: GlobalWish,
 }
 
+/// What the store remembers of one connection profile of NetworkManager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordedProfile {
+    /// Its name.
+    pub id: String,
+    /// The link that it was in force on.
+    pub link: String,
+    /// What our settings were before our first change.
+    pub before: Wishes,
+    /// What we left.
+    pub left: Wishes,
+}
+
 /// What the store remembers of this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -117,6 +135,9 @@ pub struct Record {
     pub links: BTreeMap<String, RecordedLink>,
     /// The global scope, where settings of it are ours.
     pub global: Option<RecordedGlobal>,
+    /// Profiles of NetworkManager with settings that are ours, by UUID.
+    #[serde(default)]
+    pub profiles: BTreeMap<String, RecordedProfile>,
     /// Directories that were made for our files, to be removed with the last of them.
     #[serde(default)]
     pub dirs: Vec<String>,
@@ -320,13 +341,53 @@ pub struct LinkStep {
     pub wish: LinkWish,
     /// Whether it is set over resolve1 (else a file carries it and it is only read back).
     pub over_bus: bool,
+    /// What carries it.
+    pub mechanism: Mechanism,
     /// What differs now, in words (`servers`, `domains`, `default route`, `dnssec` …); empty when nothing does.
     pub differs: Vec<String>,
-    /// Somebody set it at networkd itself, which goes before networkd's files: that is taken away.
+    /// Somebody set it at networkd itself, which goes before networkd's files: that is taken away. Or at resolved, beside
+    /// NetworkManager: that tells it once more.
     pub overruled: bool,
     /// No policy wants it any more: the wish is what was before us. Where that is no servers and no domains, `RevertLink`
     /// does it better.
     pub restores: bool,
+}
+
+impl LinkStep {
+    /// Whether resolved must come to show it as wished: not where NetworkManager has it and is away.
+    pub fn is_awaited(&self, plan: &HostPlan) -> bool {
+        self.mechanism != Mechanism::NetworkManager
+            || self.differs.is_empty()
+            || self.overruled
+            || plan.profiles.iter().any(|step| step.link == self.wish.name && !step.restores)
+    }
+}
+
+/// A connection profile of NetworkManager: the settings of it that are ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileStep {
+    /// Its UUID.
+    pub uuid: String,
+    /// Its name.
+    pub id: String,
+    /// The link that it is for.
+    pub link: String,
+    /// Its number; 0 where it is not there.
+    pub ifindex: u32,
+    /// What the settings are now.
+    pub from: Wishes,
+    /// What they shall be.
+    pub to: Wishes,
+    /// The link goes by other settings than its profile shall say.
+    pub is_stale: bool,
+    /// No policy wants it any more: they get back what they were.
+    pub restores: bool,
+    /// The link as it was before us, where it gets that back.
+    pub was: Option<Link>,
+    /// Why, for people.
+    pub why: String,
+    /// The policies that it comes from.
+    pub policies: Vec<Origin>,
 }
 
 /// Why a plan must not be carried out.
@@ -351,6 +412,8 @@ pub struct HostPlan {
     pub files: Vec<FileStep>,
     /// All links of the wish, and those that get back what was before us.
     pub links: Vec<LinkStep>,
+    /// All profiles that carry links of the wish, and those that get back what they said.
+    pub profiles: Vec<ProfileStep>,
     /// What resolved must be told beside what the files ask for.
     pub needs: Vec<Need>,
     /// resolved does not run, so that nobody knows what the links of this plan have: it is started first, as `needs` says,
@@ -367,6 +430,7 @@ impl HostPlan {
     pub fn is_settled(&self) -> bool {
         self.files.is_empty()
             && self.needs.is_empty()
+            && !self.profiles.iter().any(ProfileStep::is_change)
             && self.links.iter().all(|link| link.differs.is_empty() || !(link.over_bus || link.overruled))
     }
 
@@ -390,12 +454,13 @@ impl HostPlan {
         self.files.iter().any(gone) && !self.effects(Stage::Before).contains(&Effect::RestartResolved)
     }
 
-    /// Leaves files alone that a person edited, and does the rest; gives what was left.
+    /// Leaves files and profiles alone that a person edited, and does the rest; gives what was left.
     pub fn leave_edited(&mut self) -> Vec<Refusal> {
         let (edited, others): (Vec<Refusal>, Vec<Refusal>) =
             self.refusals.drain(..).partition(|refusal| refusal.reason == preflight::EDITED);
         self.refusals = others;
         self.files.retain(|step| !edited.iter().any(|refusal| refusal.at == step.path));
+        self.profiles.retain(|step| !edited.iter().any(|refusal| refusal.at == step.at()));
         edited
     }
 

@@ -6,7 +6,7 @@ use super::mechanisms::{self, Choice};
 use super::preflight::{self, Refuse};
 use super::{
     Chosen, Effect, FileStep, HostPlan, LinkStep, Mechanism, Record, Seen, SeenFile, Stage, Targets, Want, cleanup,
-    dhcp, mark, own, paths, resolv_conf, shared, without_us,
+    dhcp, mark, own, paths, profiles, resolv_conf, shared, without_us,
 };
 use crate::split::HostFacts;
 use crate::split::facts::{FileKind, Manager};
@@ -26,6 +26,9 @@ pub fn targets(wish: &Wish, facts: &HostFacts, record: &Record) -> Targets {
     let ifupdown = facts.links.iter().flatten().filter(|link| link.managed_by == Manager::Ifupdown);
     paths.extend(ifupdown.filter_map(|link| link.network_file.clone()));
     paths.extend(record.links.keys().flat_map(|link| paths::ifupdown_memory(link)));
+    let profiles = facts.network_manager.iter().flat_map(|nm| nm.profiles.iter().flatten());
+    // Whether they can be replaced, and for whoever watches what a plan hangs on.
+    paths.extend(profiles.filter_map(|profile| profile.file.clone()).filter(|file| file.starts_with("/etc/")));
     for path in record.files.keys() {
         paths.push(path.clone());
         if path.starts_with(paths::NETWORK) {
@@ -66,7 +69,7 @@ pub(super) struct Wanted<'a> {
 /// What would change on a host: `facts` as they are now, while the wish is lowered from [`without_us`]. Nothing is decided by what was not read: that is refused with `NotRead`.
 pub fn plan(wish: &Wish, facts: &HostFacts, seen: &Seen, record: &Record) -> HostPlan {
     let base = without_us(facts, record);
-    let (choices, refusals) = mechanisms::choose(wish, facts, &base, seen);
+    let (choices, refusals) = mechanisms::choose(wish, (facts, &base), seen, record);
     let plan = HostPlan { refusals, ..HostPlan::default() };
     let mut work = Work { wish, facts, base, seen, record, choices, settled: Default::default(), plan };
     for path in targets(wish, facts, record).paths {
@@ -78,6 +81,7 @@ pub fn plan(wish: &Wish, facts: &HostFacts, seen: &Seen, record: &Record) -> Hos
     dhcp::say(&mut work);
     resolv_conf::file(&mut work);
     cleanup::files(&mut work);
+    profiles::steps(&mut work);
     links(&mut work);
     put_back(&mut work);
     asleep(&mut work);
@@ -197,8 +201,14 @@ fn links(work: &mut Work<'_>) {
         let file = now.and_then(|now| now.network_file.as_deref()).and_then(paths::network);
         let is_new = work.plan.files.iter().any(|step| Some(&step.path) == file.as_ref());
         // A file that was just written has not been read yet.
-        let overruled = choice.mechanism == Mechanism::Networkd && !differs.is_empty() && !is_new;
-        work.plan.links.push(LinkStep { wish, over_bus, overruled, differs, restores: false });
+        let is_told = work.plan.profiles.iter().any(|step| step.link == wish.name && step.is_change());
+        let overruled = match choice.mechanism {
+            Mechanism::Networkd => !differs.is_empty() && !is_new,
+            Mechanism::NetworkManager => !differs.is_empty() && !is_told && choice.profile.is_some(),
+            _ => false,
+        };
+        let mechanism = choice.mechanism;
+        work.plan.links.push(LinkStep { wish, over_bus, mechanism, overruled, differs, restores: false });
     }
     for (name, known) in work.record.links.iter().filter(|(_, known)| known.over_bus) {
         // One that was made anew has lost our settings with its number.
@@ -214,7 +224,8 @@ fn links(work: &mut Work<'_>) {
         let mut wish = mechanisms::as_it_was(before);
         wish.modes = wish.modes.within(host);
         let differs = mechanisms::differs(&wish, now);
-        work.plan.links.push(LinkStep { wish, over_bus: true, overruled: false, differs, restores: true });
+        let mechanism = Mechanism::Bus;
+        work.plan.links.push(LinkStep { wish, over_bus: true, mechanism, overruled: false, differs, restores: true });
     }
 }
 

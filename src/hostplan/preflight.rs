@@ -25,6 +25,14 @@ pub const GENERATED: &str = "Generated";
 pub const UNWRITABLE: &str = "Unwritable";
 /// NetworkManager would overwrite the link.
 pub const NETWORK_MANAGER: &str = "NetworkManagerProfile";
+/// NetworkManager has the link, and no profile is in force there.
+pub const NO_PROFILE: &str = "NoProfile";
+/// The profile is gone with the next boot.
+pub const PROFILE_UNSAVED: &str = "ProfileNotSaved";
+/// The profile is not for changes.
+pub const PROFILE_READ_ONLY: &str = "ProfileReadOnly";
+/// The profile is that of other links as well.
+pub const PROFILE_SHARED: &str = "ProfileShared";
 /// `hosts:` would name a module that is not installed.
 pub const NSS_MODULE: &str = "NssModuleMissing";
 /// The unit of resolved is masked.
@@ -438,6 +446,19 @@ fn systemd(work: &mut Work<'_>) {
 
 /// Files that would change and cannot.
 fn files(work: &mut Work<'_>) {
+    for step in work.plan.profiles.clone().iter().filter(|step| step.changes().next().is_some()) {
+        let nm = work.facts.network_manager.as_ref();
+        let file = nm.and_then(|nm| nm.profile(&step.uuid)).and_then(|profile| profile.file.clone());
+        let locked = file.as_ref().and_then(|file| work.seen.files.get(file)).and_then(|seen| seen.locked.clone());
+        if let (Some(file), Some(why)) = (file, locked) {
+            work.refuse(Refuse {
+                reason: LOCKED,
+                at: &file,
+                message: format!("NetworkManager could not replace the file of the {}: {why}", step.at()),
+                way_out: "make it writable (chattr -i, remount), or leave the link out of the policy".to_owned(),
+            });
+        }
+    }
     let steps: Vec<(String, Option<String>, Option<String>)> = work
         .plan
         .files

@@ -13,6 +13,7 @@ pub mod links;
 pub mod netlink;
 pub mod network1;
 pub mod nm;
+pub mod nm_profiles;
 mod owners;
 pub mod plain;
 pub mod resolve1;

@@ -1,4 +1,5 @@
-//! NetworkManager over D-Bus, read only: which devices it manages, and the profile that configures each.
+//! NetworkManager over D-Bus: which devices it manages, and the profile that configures each. What is done to profiles is in
+//! `nm_profiles`.
 
 use super::bus::{Bus, Object};
 use super::error::{BusError, Reason};
@@ -6,7 +7,7 @@ use super::error::{BusError, Reason};
 /// The name on the bus.
 pub const NAME: &str = "org.freedesktop.NetworkManager";
 
-const MANAGER: Object<'static> =
+pub(super) const MANAGER: Object<'static> =
     Object { service: NAME, path: "/org/freedesktop/NetworkManager", interface: "org.freedesktop.NetworkManager" };
 
 /// `NM_ACTIVATION_STATE_FLAG_EXTERNAL`: the profile only mirrors what somebody else configured.
@@ -15,6 +16,8 @@ const EXTERNAL: u32 = 0x80;
 /// A device of NetworkManager.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NmDevice {
+    /// Its object.
+    pub path: String,
     /// Whether NetworkManager configures it.
     pub managed: bool,
     /// Whether somebody else made the connection, and NetworkManager only shows it.
@@ -43,6 +46,23 @@ impl NetworkManager<'_> {
         self.0.call(MANAGER, "Reload", &(CONF,)).await
     }
 
+    /// Lets it tell resolved once more what its links shall have (`Reload` with the flag DNS_RC).
+    ///
+    /// # Errors
+    /// As [`NetworkManager::reload`].
+    pub async fn push(&self) -> Result<(), BusError> {
+        const DNS_RC: u32 = 2;
+        self.0.call(MANAGER, "Reload", &(DNS_RC,)).await
+    }
+
+    /// Its version.
+    ///
+    /// # Errors
+    /// As [`NetworkManager::reload`].
+    pub async fn version(&self) -> Result<Option<String>, BusError> {
+        Ok(self.0.properties(MANAGER).await?.text("Version"))
+    }
+
     /// Whether NetworkManager runs.
     ///
     /// # Errors
@@ -66,7 +86,8 @@ impl NetworkManager<'_> {
         };
         let object = |path, interface| Object { service: NAME, path, interface };
         let mut all = self.0.properties(object(path.as_str(), "org.freedesktop.NetworkManager.Device")).await?;
-        let mut device = NmDevice { managed: all.get("Managed").unwrap_or(false), ..NmDevice::default() };
+        let managed = all.get("Managed").unwrap_or(false);
+        let mut device = NmDevice { path: path.to_string(), managed, ..NmDevice::default() };
         let active: Option<zbus::OwnedObjectPath> = all.get("ActiveConnection");
         let Some(active) = active.filter(|path| path.as_str() != "/") else { return Ok(Some(device)) };
         let active = object(active.as_str(), "org.freedesktop.NetworkManager.Connection.Active");

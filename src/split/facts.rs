@@ -4,6 +4,7 @@
 //! empty is `[]`. A route shows both answers where an unknown fact decides.
 
 mod host;
+mod profile;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ pub use host::{
     Content, FileKind, HostsLine, Kubelet, Listener, Nss, Proxmox, ResolvConf, ResolvConfMode, Services, UnitState,
     WatchedFile,
 };
+pub use profile::{NetworkManager, Profile, Setting, Settings, Wishes, only};
 
 /// Everything that route, lint and the choice of a mechanism look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,9 @@ pub struct HostFacts {
     /// What Proxmox containers inherit.
     #[serde(default)]
     pub proxmox: Option<Proxmox>,
+    /// NetworkManager's profiles; none where it does not run.
+    #[serde(default)]
+    pub network_manager: Option<NetworkManager>,
 }
 
 /// Why recorded facts cannot be used.
@@ -105,6 +110,7 @@ impl HostFacts {
             files: None,
             kubelet: None,
             proxmox: None,
+            network_manager: None,
         }
     }
 

@@ -63,7 +63,17 @@ impl Machine {
 
     /// The same with another build of the program.
     pub fn boot_with(version: u16, program: &Path) -> Option<Machine> {
-        parts::need(&format!("machine-{version}"))?;
+        Machine::boot_part(&format!("machine-{version}"), version, program)
+    }
+
+    /// A machine whose links NetworkManager configures, by profiles that it made itself and keeps in memory.
+    pub fn boot_network_manager(version: u16) -> Option<Machine> {
+        let program = Path::new(env!("CARGO_BIN_EXE_knotwork"));
+        Machine::boot_part(&format!("machine-nm-{version}"), version, program)
+    }
+
+    fn boot_part(part: &str, version: u16, program: &Path) -> Option<Machine> {
+        parts::need(part)?;
         let work = tempfile::tempdir().unwrap();
         let offers = [
             Offer {
@@ -87,7 +97,7 @@ impl Machine {
             std::fs::create_dir(&dir).unwrap();
             dhcp::offer(&dir, offer);
         }
-        let root: PathBuf = parts::cache().join(format!("parts/machine-{version}/root"));
+        let root: PathBuf = parts::cache().join(format!("parts/{part}/root"));
         // Without what would reach the build machine itself: its clock, modules, devices, kernel log.
         let mut child = Command::new("setpriv")
             .args([

@@ -53,10 +53,16 @@ echo kwhost > "$R/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 kwhost\n' > "$R/etc/hosts"
 tr -d - < /proc/sys/kernel/random/uuid > "$R/etc/machine-id"
 printf 'auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n\nauto eth1\niface eth1 inet dhcp\n' > "$R/etc/network/interfaces"
+# What stands in there NetworkManager leaves alone, and its trees are for what it configures. No udev tells it here what a link
+# is, and a link that the kernel shows as virtual it would leave alone, too.
+if [ -x "$R/usr/sbin/NetworkManager" ]; then
+    printf 'auto lo\niface lo inet loopback\n' > "$R/etc/network/interfaces"
+    printf '[device]\nmatch-device=interface-name:eth*\nmanaged=1\n' > "$R/etc/NetworkManager/conf.d/lab.conf"
+fi
 # What tells the lab that a hook run of the DHCP client has ended: the last of its hooks.
 say='echo "$reason $interface" >> /run/lab-dhcp'
 if [ -d "$R/etc/dhcp/dhclient-exit-hooks.d" ]; then echo "$say" > "$R/etc/dhcp/dhclient-exit-hooks.d/zz-lab"
-else echo "$say" > "$R/etc/dhcpcd.exit-hook"; printf 'noarp\nnodelay\nipv4only\n' >> "$R/etc/dhcpcd.conf"; fi
+elif [ -e "$R/etc/dhcpcd.conf" ]; then echo "$say" > "$R/etc/dhcpcd.exit-hook"; printf 'noarp\nnodelay\nipv4only\n' >> "$R/etc/dhcpcd.conf"; fi
 
 mkdir -p /run/netns && mount -t tmpfs t /run/netns || die "netns directory"
 net() { ip netns exec "$@"; }

@@ -81,6 +81,14 @@ fn drift(survey: &Survey) -> Vec<(String, String, Option<String>)> {
         let who = (step.path == paths::RESOLV_CONF).then(|| culprit(survey)).flatten();
         all.push((step.path.clone(), what.to_owned(), who));
     }
+    for step in survey.plan.profiles.iter().filter(|step| step.is_change()) {
+        let keys: Vec<&str> = step.changes().map(|(key, ..)| key).collect();
+        let what = match keys.is_empty() {
+            true => "it is not in force as it is".to_owned(),
+            false => format!("{} differ", keys.join(", ")),
+        };
+        all.push((step.at(), what, None));
+    }
     for link in survey.plan.links.iter().filter(|link| !link.differs.is_empty()) {
         all.push((format!("link {}", link.wish.name), format!("{} differ", link.differs.join(", ")), None));
     }

@@ -6,7 +6,8 @@ use crate::cli::host_facts;
 use crate::cli::printer::{Printer, Tone};
 use crate::host::HostOptions;
 pub(super) use crate::host::{Survey, Which};
-use crate::hostplan;
+use crate::hostplan::{self, Mechanism};
+use crate::split::facts::Setting;
 
 /// [`Survey::new`], with what could not be read and what is worth knowing of the policies said.
 pub(super) async fn survey(
@@ -42,8 +43,24 @@ impl Survey {
             printer.line(&format!("    {}", step.why));
             hostplan::diff::unified(step).lines().for_each(|line| printer.line(&format!("    {line}")));
         }
+        for step in self.plan.profiles.iter().filter(|step| step.is_change()) {
+            let how = if step.restores { "gets back" } else { "gets" };
+            let line = format!("~ {} ({}) of link {} {how}", step.at(), step.uuid, step.link);
+            printer.line(&printer.paint(Tone::Change, &line));
+            printer.line(&format!("    {}", step.why));
+            for (key, from, to) in step.changes() {
+                printer.line(&format!("    {key}: {} -> {}", setting_or(from), setting_or(to)));
+            }
+            if step.changes().next().is_none() {
+                printer.line("    the profile says so already; it is brought into force");
+            }
+        }
         for step in self.plan.links.iter().filter(|step| !step.differs.is_empty()) {
             let how = match (step.over_bus, step.restores) {
+                (false, _) if step.mechanism == Mechanism::NetworkManager => match step.overruled {
+                    true => "gets by its profile again (somebody set it at resolved)",
+                    false => "gets by its profile",
+                },
                 (true, true) => "gets back over D-Bus",
                 (true, false) => "gets over D-Bus",
                 (false, _) if step.overruled => {
@@ -91,6 +108,10 @@ impl Survey {
 
 fn none_or(words: &[String]) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(" ") }
+}
+
+fn setting_or(setting: Option<&Setting>) -> String {
+    setting.map_or_else(|| "default".to_owned(), ToString::to_string)
 }
 
 fn words_of(effect: &str) -> &str {

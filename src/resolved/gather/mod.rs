@@ -9,6 +9,7 @@ mod kubelet;
 mod links;
 mod listeners;
 mod names;
+mod profiles;
 mod proxmox;
 mod resolv_conf;
 mod services;
@@ -34,11 +35,13 @@ pub struct Sources {
     pub root: PathBuf,
     /// The system bus, where it is not at the usual place.
     pub bus: Option<String>,
+    /// Profiles of NetworkManager that are to be read though they may not be in force, by UUID.
+    pub profiles: Vec<String>,
 }
 
 impl Default for Sources {
     fn default() -> Sources {
-        Sources { root: PathBuf::from("/"), bus: None }
+        Sources { root: PathBuf::from("/"), bus: None, profiles: Vec::new() }
     }
 }
 
@@ -111,6 +114,7 @@ pub async fn gather_over(sources: &Sources, bus: Result<Bus, BusError>) -> Gathe
     let conf = work.file("resolved.conf", read);
     let manager = manager(&mut work, &facts).await;
     links::gather(&mut work, &mut facts, manager.is_some()).await;
+    profiles::gather(&mut work, &mut facts, &sources.profiles).await;
     global::gather(&mut work, &mut facts, manager.as_ref(), conf.as_ref()).await;
     names::gather(&mut work, &mut facts);
     resolv_conf::gather(&mut work, &mut facts, manager.as_ref());

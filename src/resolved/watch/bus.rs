@@ -13,8 +13,8 @@ use crate::resolved::{network1, nm, resolve1, systemd1};
 /// Services whose coming and going matters here.
 const SERVICES: [&str; 4] = [resolve1::NAME, network1::NAME, nm::NAME, systemd1::NAME];
 
-/// Hints whenever a service of ours gets or loses its name, whenever resolved says that a property changed, and once when
-/// the connection is gone: then the task ends.
+/// Hints whenever a service of ours gets or loses its name, whenever resolved says that a property changed or NetworkManager
+/// that a profile did, and once when the connection is gone: then the task ends.
 ///
 /// # Errors
 /// Where the bus does not take the subscription.
@@ -38,6 +38,15 @@ pub async fn watch_bus(bus: &Bus, hints: Hints) -> Result<JoinHandle<()>, BusErr
         .path_namespace("/org/freedesktop/resolve1")
         .interface("org.freedesktop.DBus.Properties")
         .member("PropertiesChanged")
+        .build()
+        .map_err(wrong)?;
+    let stream = MessageStream::for_match_rule(rule, bus.connection(), None).await.map_err(wrong)?;
+    streams.push(stream.map(|message| (Hint::Setting, message.is_ok())).boxed());
+    let rule = MatchRule::builder()
+        .msg_type(Type::Signal)
+        .path_namespace("/org/freedesktop/NetworkManager/Settings")
+        .interface("org.freedesktop.NetworkManager.Settings.Connection")
+        .member("Updated")
         .build()
         .map_err(wrong)?;
     let stream = MessageStream::for_match_rule(rule, bus.connection(), None).await.map_err(wrong)?;
