@@ -47,8 +47,8 @@ const DECLARED: &str = "test \"$(resolvectl dns eth0)\" = 'Link 2 (eth0): 10.11.
                         && resolvectl domain eth1 | grep -Eq '~(maas ~corp.example|corp.example ~maas)$' \
                         && resolvectl default-route eth0 | grep -q yes && resolvectl default-route eth1 | grep -q no";
 
-/// A machine with a profile of its own for each link. That of eth1 holds what NetworkManager must not lose: a secret that is
-/// not in force, a search domain, a priority, an address.
+/// A machine with a profile of its own for each link. That of eth1 holds what must not be lost: a search domain, a priority,
+/// an address.
 fn machine(version: u16) -> Option<Machine> {
     let mut machine = Machine::boot_network_manager(version)?;
     machine.must(
@@ -56,12 +56,25 @@ fn machine(version: u16) -> Option<Machine> {
          nmcli con add type ethernet con-name 'in side' ifname eth1 ipv4.method auto ipv4.dns-search mine.test \
              ipv4.dns-priority 70 ipv4.addresses 192.168.4.77/24 ipv4.route-metric 777 ipv6.method auto
          nmcli con up uplink && nmcli con up 'in side'
-         nmcli con mod 'in side' 802-1x.eap md5 802-1x.identity me 802-1x.password geheim
          nmcli con del 'Wired connection 1' 'Wired connection 2'",
     );
     machine.until(&LEASED.replace("maas", "mine.test"));
     machine.write("/root/policy.yaml", POLICY);
     Some(machine)
+}
+
+/// A secret that is in no interface's way, as it never comes into force.
+fn secret(machine: &mut Machine) {
+    machine.must("nmcli con mod 'in side' 802-1x.eap md5 802-1x.identity me 802-1x.password geheim");
+}
+
+/// Line by line.
+#[track_caller]
+fn same(is: &str, was: &str, what: &str) {
+    let from = |one: &str, other: &str| {
+        one.lines().filter(|line| !other.lines().any(|own| own == *line)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(is == was, "{what}: there is {:#?} instead of {:#?}", from(is, was), from(was, is));
 }
 
 /// All that NetworkManager knows of the profiles, their files with the secrets, and what other files we may touch.
@@ -114,24 +127,24 @@ fn a_profile_carries_the_policy_through_everything_and_gets_its_own_back() {
         let (_, text) = machine.run(PLAN);
         assert!(text.contains("ipv4.dns-search: mine.test -> ~maas,~corp.example"), "{text}");
         assert!(text.contains("link eth1: networkManager (NetworkManager has the link"), "{text}");
-        assert_eq!(profiles(&mut machine), before, "a plan changes nothing");
+        same(&profiles(&mut machine), &before, &format!("a plan changes nothing"));
 
         let text = machine.must(APPLY);
         eprintln!("{version}: {text}");
         machine.must(DECLARED);
         let shown = machine.must("nmcli -g ipv4.dns,ipv4.dns-search,ipv4.ignore-auto-dns,connection.mdns con show 'in side'");
         assert!(shown.starts_with("192.168.4.54\n~maas,~corp.example\nyes\n"), "{shown}");
-        assert!(machine.must("cat /etc/NetworkManager/system-connections/*").contains("password=geheim"));
         asked_right(&mut machine, "applied", "a");
 
-        let (mut tag, mut still) = (0, |machine: &mut Machine, what: &str, command: &str| {
+        let mut tag = 0;
+        let mut still = |machine: &mut Machine, what: &str, command: &str| {
             machine.must(command);
             machine.until(DECLARED);
             tag += 1;
             asked_right(machine, what, &format!("s{tag}"));
             let (code, text) = machine.run(PLAN);
             assert_eq!(code, 0, "{version} {what}: {text}");
-        });
+        };
         still(&mut machine, "nothing", "true");
         still(&mut machine, "reapply", "nmcli device reapply eth1");
         still(&mut machine, "another profile changes", "nmcli con mod uplink ipv4.dns-options timeout:3 && nmcli device reapply eth0");
@@ -145,11 +158,11 @@ fn a_profile_carries_the_policy_through_everything_and_gets_its_own_back() {
         assert_eq!(code, 0, "{text}");
 
         machine.must("knotwork host rollback");
-        assert_eq!(profiles(&mut machine), before, "{version}: exactly as before");
+        same(&profiles(&mut machine), &before, &format!("{version}: exactly as before"));
         machine.until(&LEASED.replace("maas", "mine.test"));
-        assert_eq!(resolver(&mut machine), resolver_before, "{version}");
+        same(&resolver(&mut machine), &resolver_before, &format!("{version}"));
         assert_eq!(machine.run("knotwork host rollback").0, 0);
-        assert_eq!(machine.run("knotwork host status").1.contains("no policy counts"), true);
+        assert!(machine.run("knotwork host status").1.contains("no policy counts"));
     }
 }
 
@@ -157,8 +170,10 @@ fn a_profile_carries_the_policy_through_everything_and_gets_its_own_back() {
 fn what_a_person_changed_in_a_profile_is_drift_to_apply_and_stays_at_a_rollback() {
     for version in VERSIONS {
         let Some(mut machine) = machine(version) else { continue };
+        secret(&mut machine);
         let before = profiles(&mut machine);
         machine.must(APPLY);
+        assert!(machine.must("cat /etc/NetworkManager/system-connections/*").contains("password=geheim"));
         // Not brought into force: the profile alone is another one.
         machine.must("nmcli con mod 'in side' ipv4.dns 192.168.4.53");
         let drift = json(&mut machine, &format!("{CHECK} -o json"), 2);
@@ -182,7 +197,9 @@ fn what_a_person_changed_in_a_profile_is_drift_to_apply_and_stays_at_a_rollback(
         assert_eq!(machine.must("nmcli -g ipv4.dns con show uplink"), "\n", "the rest went back");
         machine.must("knotwork host rollback --overwrite-edited");
         // What was never ours is the person's.
-        assert_eq!(profiles(&mut machine), before.replace("777", "778"), "{version}");
+        assert_eq!(machine.must("nmcli -g ipv4.route-metric con show 'in side'"), "778\n");
+        machine.must("nmcli con mod 'in side' ipv4.route-metric 777");
+        same(&profiles(&mut machine), &before, &format!("{version}"));
         machine.until(&LEASED.replace("maas", "mine.test"));
     }
 }
@@ -255,7 +272,7 @@ fn a_networkmanager_that_hangs_or_is_away_is_said_in_time() {
         machine.must("systemctl start NetworkManager && nm-online -q -t 60");
         machine.until(DECLARED);
         machine.must("knotwork host rollback");
-        assert_eq!(profiles(&mut machine), before, "{version}");
+        same(&profiles(&mut machine), &before, &format!("{version}"));
     }
 }
 
@@ -263,6 +280,7 @@ fn a_networkmanager_that_hangs_or_is_away_is_said_in_time() {
 fn a_change_that_fails_takes_the_profiles_back() {
     for version in VERSIONS {
         let Some(mut machine) = machine(version) else { continue };
+        secret(&mut machine);
         let (before, resolver_before) = (profiles(&mut machine), resolver(&mut machine));
         let expects = "query: pbs.maas, expect: {addresses: [192.0.2.99]}";
         machine.write("/root/hopeless.yaml", &POLICY.replace("query: pbs.maas, expect: {any: true}", expects));
@@ -273,8 +291,8 @@ fn a_change_that_fails_takes_the_profiles_back() {
         assert!(restored.contains(&"profile in side".into()) && restored.contains(&"profile uplink".into()), "{told:#}");
         assert_eq!(told["undone"]["kept"].as_array().unwrap().len(), 0, "{told:#}");
         assert!(machine.asked().iter().any(|(by, name, _)| *by == at(SECOND[1]) && name == "pbs.maas"), "{version}");
-        assert_eq!(profiles(&mut machine), before, "{version}");
-        assert_eq!(resolver(&mut machine), resolver_before, "{version}");
+        same(&profiles(&mut machine), &before, &format!("{version}"));
+        same(&resolver(&mut machine), &resolver_before, &format!("{version}"));
         // Another profile of the link has what another link has already, at a better priority: NetworkManager drops it.
         machine.must("nmcli con mod uplink ipv4.dns-search '~maas' ipv4.dns-priority 5 && nmcli device reapply eth0");
         machine.until("resolvectl domain eth0 | grep -q maas");
@@ -282,7 +300,7 @@ fn a_change_that_fails_takes_the_profiles_back() {
         machine.write("/root/one.yaml", &POLICY.replace("    - {name: isp, match: {name: eth0}, kind: Regular, servers: [10.11.0.54]}\n", ""));
         let (code, text) = machine.run("knotwork host apply -f /root/one.yaml");
         assert!(code != 0, "{text}");
-        assert_eq!(profiles(&mut machine), with, "{version}: {text}");
+        same(&profiles(&mut machine), &with, &format!("{version}: {text}"));
     }
 }
 
@@ -352,7 +370,8 @@ fn the_dead_man_takes_profiles_back() {
         assert!(text.contains("stopped after step"), "{text}");
         assert_ne!(profiles(&mut machine), before.0);
         machine.until("knotwork host status | grep -v undoing | grep -q rolledBack && ! knotwork host status | grep -q changing");
-        assert_eq!((profiles(&mut machine), resolver(&mut machine)), before, "{version}");
+        same(&profiles(&mut machine), &before.0, &format!("{version}"));
+        same(&resolver(&mut machine), &before.1, &format!("{version}"));
     }
 }
 
@@ -361,7 +380,12 @@ fn the_agent_holds_profiles_against_whoever_changes_them() {
     for version in VERSIONS {
         let Some(mut machine) = machine(version) else { continue };
         let before = profiles(&mut machine);
-        machine.must("mkdir -p /run/agent && systemd-run --unit=agent -p Type=notify knotwork agent -f /root/policy.yaml --poll 1h");
+        machine.write(
+            "/etc/systemd/system/agent.service",
+            "[Service]\nType=notify\nExecStart=/usr/local/bin/knotwork agent -f /root/policy.yaml --poll 10m\n",
+        );
+        let (code, text) = machine.run("systemctl daemon-reload; systemctl start agent || journalctl -b -u agent --no-pager");
+        assert!(code == 0 && !text.contains("agent"), "{text}");
         machine.until(DECLARED);
         let right = "test \"$(nmcli -g ipv4.dns con show 'in side')\" = 192.168.4.54";
         for trample in [
@@ -376,7 +400,8 @@ fn the_agent_holds_profiles_against_whoever_changes_them() {
         }
         machine.must("systemctl stop agent");
         machine.must("knotwork host rollback");
-        assert_eq!(profiles(&mut machine), before, "{version}");
+        machine.must("rm /etc/systemd/system/agent.service && systemctl daemon-reload");
+        same(&profiles(&mut machine), &before, &format!("{version}"));
     }
 }
 
@@ -399,4 +424,14 @@ fn servers_that_a_policy_leaves_out_go_on_coming_from_the_lease() {
         assert!(!asked.is_empty() && asked.iter().all(|(by, ..)| *by == at(SECOND[1])), "{version}: {asked:?}");
         assert!([ISP, INSIDE].iter().all(|server| !asked.iter().any(|(by, ..)| *by == at(server))));
     }
+}
+
+#[test]
+#[ignore = "by hand"]
+fn explore() {
+    let version = std::env::var("V").unwrap_or("257".into()).parse().unwrap();
+    let Some(mut machine) = Machine::boot_network_manager(version) else { return };
+    let (code, text) = machine.run(&std::fs::read_to_string("/tmp/explore.sh").unwrap());
+    eprintln!("{code}\n{text}");
+    eprintln!("{}", machine.dhcp_log("eth0"));
 }

@@ -66,6 +66,7 @@ pub(super) async fn await_taken(bus: &Bus, wish: &LinkWish, is_overruled: bool) 
     match links::await_taken(bus, wish, AGAIN).await {
         Err(HostError::NotTaken { .. }) => {
             NetworkManager(bus).push().await?;
+            nudged(bus, &wish.name).await;
             links::await_taken(bus, wish, TAKEN_WITHIN).await
         }
         other => other,
@@ -74,8 +75,20 @@ pub(super) async fn await_taken(bus: &Bus, wish: &LinkWish, is_overruled: bool) 
 
 /// Waits for a link to have again what it had, and gives up in silence: it may never be so again.
 async fn await_back(bus: &Bus, was: &Link) {
-    if let Err(error) = links::await_taken(bus, &mechanisms::as_it_was(was), BACK_WITHIN).await {
+    let wish = mechanisms::as_it_was(was);
+    if links::await_taken(bus, &wish, AGAIN).await.is_ok() {
+        return;
+    }
+    nudged(bus, &was.name).await;
+    if let Err(error) = links::await_taken(bus, &wish, BACK_WITHIN).await {
         tracing::info!(link = was.name, %error, "the profile is as it was, and the link has something else by now");
+    }
+}
+
+/// NetworkManager may have missed its own lease; whether that was it shows by itself.
+async fn nudged(bus: &Bus, link: &str) {
+    if let Err(error) = NetworkManager(bus).nudge(link).await {
+        tracing::info!(link, %error, "NetworkManager would not configure the link once more");
     }
 }
 

@@ -29,6 +29,10 @@ const CHANGING: Duration = Duration::from_secs(15);
 /// Somebody else may change the profile between our look and our write.
 const TRIES: u32 = 5;
 
+/// How old a lease must be before the next `Reapply`: NetworkManager 1.42 does not notice the lease that comes of it where the
+/// kernel shows the address to be as good as before, and is then without servers and routes [tried].
+const LEASE: Duration = Duration::from_millis(2500);
+
 /// `Update2`: to disk.
 const TO_DISK: u32 = 1;
 /// `Reapply`: addresses and routes that others set stay (from 1.42).
@@ -217,11 +221,7 @@ impl NetworkManager<'_> {
                 return Ok(());
             }
             patch(&mut raw, wishes).map_err(|why| BusError::new(Reason::InvalidArgs, "Reapply", why))?;
-            let object = Object { service: NAME, path: &device.path, interface: DEVICE };
-            let bus = self.0.within(CHANGING);
-            let done: Result<(), BusError> =
-                bus.call(object, "Reapply", &(&raw, version, PRESERVE_EXTERNAL_IP)).await;
-            match done {
+            match self.reapply(&device.path, &raw, version).await {
                 Ok(()) => last = None,
                 // The version is another one by now, or the link goes down: look again.
                 Err(error) if error.reason == Reason::Other => last = Some(error),
@@ -230,6 +230,53 @@ impl NetworkManager<'_> {
         }
         let message = format!("{interface} does not take the settings of its profile");
         Err(last.unwrap_or_else(|| BusError::new(Reason::InvalidArgs, "Reapply", message)))
+    }
+}
+
+impl NetworkManager<'_> {
+    async fn reapply(&self, device: &str, raw: &Raw, version: u64) -> Result<(), BusError> {
+        if let Some(age) = self.lease_age(device).await.filter(|age| *age < LEASE) {
+            tokio::time::sleep(LEASE - age).await;
+        }
+        let object = Object { service: NAME, path: device, interface: DEVICE };
+        self.0.within(CHANGING).call(object, "Reapply", &(raw, version, PRESERVE_EXTERNAL_IP)).await
+    }
+
+    /// How long ago the lease of IPv4 came; `None` where there is none, or it does not say.
+    async fn lease_age(&self, device: &str) -> Option<Duration> {
+        let of_device = Object { service: NAME, path: device, interface: DEVICE };
+        let path: zbus::OwnedObjectPath = self.0.properties(of_device).await.ok()?.get("Dhcp4Config")?;
+        let interface = "org.freedesktop.NetworkManager.DHCP4Config";
+        let lease = Object { service: NAME, path: path.as_str(), interface };
+        let options: HashMap<String, OwnedVariant> = self.0.properties(lease).await.ok()?.get("Options")?;
+        let number = |key: &str| options.get(key).and_then(text_of).and_then(|text| text.parse::<u64>().ok());
+        let came = number("expiry")?.checked_sub(number("dhcp_lease_time")?)?;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+        now.checked_sub(Duration::from_secs(came))
+    }
+
+    /// Makes NetworkManager configure an interface once more though nothing has changed: an option that resolved is never
+    /// told of comes and goes.
+    ///
+    /// # Errors
+    /// Any [`BusError`].
+    pub async fn nudge(&self, interface: &str) -> Result<(), BusError> {
+        let Some(device) = self.device(interface).await? else { return Ok(()) };
+        let (mut raw, version) = self.applied_raw(&device.path).await?;
+        let all = raw.entry("ipv4".to_owned()).or_default();
+        let before = all.remove("dns-options");
+        let mut options = before.clone().and_then(|all| Vec::<String>::try_from(all).ok()).unwrap_or_default();
+        let passing = if options.iter().any(|one| one == "attempts:2") { "attempts:3" } else { "attempts:2" };
+        options.push(passing.to_owned());
+        let with = OwnedVariant::try_from(Variant::from(options));
+        all.extend(with.ok().map(|with| ("dns-options".to_owned(), with)));
+        self.reapply(&device.path, &raw, version).await?;
+        tokio::time::sleep(LEASE).await;
+        let (mut raw, version) = self.applied_raw(&device.path).await?;
+        let all = raw.entry("ipv4".to_owned()).or_default();
+        all.remove("dns-options");
+        all.extend(before.map(|before| ("dns-options".to_owned(), before)));
+        self.reapply(&device.path, &raw, version).await
     }
 }
 
