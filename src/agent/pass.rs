@@ -178,7 +178,8 @@ impl Agent {
     async fn hold(&mut self, bus: Bus, mut survey: Survey, problems: &mut Vec<Problem>) -> Result<Round, HostError> {
         let links = survey.plan.links.iter().filter(|link| !link.differs.is_empty());
         let differing = survey.plan.files.iter().map(|step| step.path.clone());
-        let profiles = survey.plan.profiles.iter().filter(|step| step.is_change()).map(|step| step.at());
+        let profiles =
+            survey.plan.profiles.iter().filter(|step| step.is_change()).map(|step| format!("link {}", step.link));
         let differing = differing.chain(links.map(|link| format!("link {}", link.wish.name))).chain(profiles).collect();
         self.board.with().differs(differing);
         let edited = survey.plan.leave_edited();

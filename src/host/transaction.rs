@@ -10,9 +10,7 @@ use super::probes::{self, Probed};
 use super::store::Store;
 use super::undo::{AWAY, Undone, same, undo};
 use super::{links, services};
-use crate::hostplan::{
-    Effect, HostPlan, ProfileStep, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read,
-};
+use crate::hostplan::{Effect, HostPlan, ProfileStep, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read};
 use crate::resolved::Bus;
 use crate::resolved::fault::step;
 use crate::resolved::files::HostFiles;

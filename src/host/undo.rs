@@ -79,9 +79,7 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         let _ = Resolve1(bus).flush_caches().await;
         let _ = Resolve1(bus).reset_server_features().await;
         away = if undone.kept.is_empty() { None } else { is_away(bus, tx).await };
-    } else if !tx.links.is_empty()
-        || !tx.profiles.is_empty()
-        || effects.iter().any(|effect| *effect != Effect::None) {
+    } else if !tx.links.is_empty() || !tx.profiles.is_empty() || effects.iter().any(|effect| *effect != Effect::None) {
         away = Some("no bus answers".to_owned());
     }
     if let Err(error) = memory(store, tx, &undone) {

@@ -83,7 +83,8 @@ fn silent(own: &LinkWish) -> Refusal {
     let refuse = Refuse {
         reason: preflight::NOT_READ,
         at: &own.name,
-        message: "NetworkManager runs and does not answer: whether the link is its own could not be found out".to_owned(),
+        message: "NetworkManager runs and does not answer: whether the link is its own could not be found out"
+            .to_owned(),
         way_out: "see that it answers (nmcli general), or systemctl restart NetworkManager, then try again".to_owned(),
     };
     refuse.into()

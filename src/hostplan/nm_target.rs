@@ -63,7 +63,8 @@ pub fn target(wish: &LinkWish, facts: &HostFacts) -> Result<Target, Refusal> {
         if !family.speaks {
             if !own.is_empty() {
                 let (id, number, method) = (&profile.id, family.number, family.method);
-                let message = format!("the profile {id} has no IPv{number} (ipv{number}.method {method}) to hold servers");
+                let message =
+                    format!("the profile {id} has no IPv{number} (ipv{number}.method {method}) to hold servers");
                 return Err(refuse(message, format!("give the link servers of the other family, or it IPv{number}")));
             }
             continue;
@@ -128,11 +129,17 @@ fn carrier<'a>(wish: &LinkWish, facts: &'a HostFacts) -> Result<(&'a Profile, &'
     let flags = profile.flags.as_deref().unwrap_or_default();
     if profile.flags.is_none() || !flags.is_empty() || file.is_empty() || file.starts_with(paths::VOLATILE) {
         let what = if flags.is_empty() { "in memory alone".to_owned() } else { flags.join(", ") };
-        let message = format!("the profile {id} of {} does not last ({what}): what is written there is gone at boot", wish.name);
+        let message =
+            format!("the profile {id} of {} does not last ({what}): what is written there is gone at boot", wish.name);
         let way_out = match flags.iter().any(|flag| flag == "external") {
-            true => "set the link up by NetworkManager, or have it leave the link alone (nmcli device set … managed no)".into(),
+            true => {
+                "set the link up by NetworkManager, or have it leave the link alone (nmcli device set … managed no)"
+                    .into()
+            }
             false if file.contains("netplan") => "set it in netplan, which makes this profile".into(),
-            false => format!("nmcli connection modify '{id}' connection.autoconnect yes, which saves it, or make one of your own"),
+            false => format!(
+                "nmcli connection modify '{id}' connection.autoconnect yes, which saves it, or make one of your own"
+            ),
         };
         return Err(refuse(preflight::PROFILE_UNSAVED, message, way_out));
     }
@@ -173,8 +180,7 @@ fn instead(wish: &LinkWish) -> String {
 }
 
 /// The way that is always left.
-const HAND_OVER: &str =
-    "list the servers of each link that NetworkManager configures under links and say protect: {networkManager: \"On\"}";
+const HAND_OVER: &str = "list the servers of each link that NetworkManager configures under links and say protect: {networkManager: \"On\"}";
 
 /// IPv4 or IPv6 of a profile.
 struct Family<'a> {
@@ -212,7 +218,10 @@ fn announced(wish: &LinkWish, profile: &Profile, link: &Link) -> Result<(), (Str
         .any(|(family, method)| matches!(method.as_deref(), Some("auto" | "dhcp")) && !ignored(family));
     if is_kept && is_automatic && link.domains.as_ref().is_some_and(|domains| !domains.is_empty()) {
         return Err((
-            format!("the lease of {} announces domains, and NetworkManager drops them only with its servers", wish.name),
+            format!(
+                "the lease of {} announces domains, and NetworkManager drops them only with its servers",
+                wish.name
+            ),
             "give the link its servers, or domains".to_owned(),
         ));
     }
@@ -260,7 +269,11 @@ fn default_route(
         (false, true) => Err((
             format!(
                 "{name} {}, and so NetworkManager gives it the default route for names as well",
-                if has_gateway { "has a default route of IP" } else { "is a link where none has a default route of IP" }
+                if has_gateway {
+                    "has a default route of IP"
+                } else {
+                    "is a link where none has a default route of IP"
+                }
             ),
             format!(
                 "nmcli connection modify '{}' ipv4.never-default yes ipv6.never-default yes where the link is no way to the \
@@ -281,7 +294,11 @@ fn default_route(
                          from other links",
                         family.number, profile.id
                     ),
-                    format!("nmcli connection modify '{}' {} 0, or add the domain .", profile.id, family.key("dns-priority")),
+                    format!(
+                        "nmcli connection modify '{}' {} 0, or add the domain .",
+                        profile.id,
+                        family.key("dns-priority")
+                    ),
                 )),
                 _ => Ok(()),
             }

@@ -101,7 +101,8 @@ fn step_of(now: &Profile, link: &str, ifindex: u32, why: &str) -> ProfileStep {
 /// A profile of which no policy wants anything any more.
 fn back(work: &mut Work<'_>, uuid: &str, known: &RecordedProfile) {
     // Another profile is in force on the link for a while, or none.
-    if work.choices.iter().any(|choice| choice.wish.name == known.link && choice.mechanism == Mechanism::NetworkManager) {
+    if work.choices.iter().any(|choice| choice.wish.name == known.link && choice.mechanism == Mechanism::NetworkManager)
+    {
         return;
     }
     let nm = work.facts.network_manager.as_ref();
@@ -124,14 +125,10 @@ fn back(work: &mut Work<'_>, uuid: &str, known: &RecordedProfile) {
     if standing.is_empty() {
         return;
     }
-    let before: Wishes =
-        standing.keys().map(|key| (key.clone(), known.before.get(key).cloned().flatten())).collect();
+    let before: Wishes = standing.keys().map(|key| (key.clone(), known.before.get(key).cloned().flatten())).collect();
     if known.is_edited(now) {
-        let edited: Vec<&str> = standing
-            .iter()
-            .filter(|(key, is)| known.left.get(*key) != Some(is))
-            .map(|(key, _)| key.as_str())
-            .collect();
+        let edited: Vec<&str> =
+            standing.iter().filter(|(key, is)| known.left.get(*key) != Some(is)).map(|(key, _)| key.as_str()).collect();
         work.refuse(Refuse {
             reason: preflight::EDITED,
             at: &at(&known.id),

@@ -5,7 +5,7 @@ use super::testkit::*;
 use super::*;
 use crate::split::HostFacts;
 use crate::split::facts::{Manager, NetworkManager, Profile, Setting, Settings};
-use crate::split::policy::{Dnssec, LinkKind, LinkMatch, LinkPolicy, Multicast, Policy};
+use crate::split::policy::{Dnssec, Link as LinkPolicy, LinkKind, LinkMatch, Multicast, Policy};
 
 fn list(all: &[&str]) -> Setting {
     Setting::List(all.iter().map(|one| (*one).to_owned()).collect())
@@ -35,8 +35,7 @@ fn host() -> HostFacts {
     inside.default_route = crate::split::facts::DefaultRoute::No;
     facts.links = Some(vec![uplink, inside]);
     let profiles = Some(vec![profile("eth0", true), profile("eth1", false)]);
-    facts.network_manager =
-        Some(NetworkManager { running: Some(true), version: Some("1.52.1".into()), profiles });
+    facts.network_manager = Some(NetworkManager { running: Some(true), version: Some("1.52.1".into()), profiles });
     facts
 }
 
@@ -193,7 +192,8 @@ fn a_profile_that_cannot_hold_it_is_refused_with_its_own_word() {
     assert_eq!(with(|one| one.devices.push("eth7".into())), [preflight::PROFILE_SHARED]);
     assert_eq!(with(|one| one.devices = vec!["eth7".into()]), [preflight::NO_PROFILE]);
     assert_eq!(with(|one| one.method4 = Some("disabled".into())), [preflight::NETWORK_MANAGER]);
-    let of_nm = |change: fn(&mut NetworkManager)| refused(&move |facts| change(facts.network_manager.as_mut().unwrap()));
+    let of_nm =
+        |change: fn(&mut NetworkManager)| refused(&move |facts| change(facts.network_manager.as_mut().unwrap()));
     assert_eq!(of_nm(|nm| nm.version = Some("1.40.0".into())), [preflight::NETWORK_MANAGER]);
     assert_eq!(of_nm(|nm| nm.profiles = None), [preflight::NETWORK_MANAGER]);
     // It hangs: the link may be its own.
