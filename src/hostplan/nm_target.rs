@@ -212,7 +212,7 @@ fn some(list: Vec<String>) -> Option<Setting> {
 /// A lease's domains count where the profile names none, and go only with its servers.
 fn announced(wish: &LinkWish, profile: &Profile, link: &Link) -> Result<(), (String, String)> {
     let is_kept = wish.servers.is_none() && wish.domains.is_empty() && wish.default_route;
-    let ignored = |family: &str| profile.settings.get(&format!("{family}.ignore-auto-dns")).is_some();
+    let ignored = |family: &str| profile.settings.contains_key(&format!("{family}.ignore-auto-dns"));
     let is_automatic = [("ipv4", &profile.method4), ("ipv6", &profile.method6)]
         .iter()
         .any(|(family, method)| matches!(method.as_deref(), Some("auto" | "dhcp")) && !ignored(family));
