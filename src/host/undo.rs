@@ -59,11 +59,11 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         }
         let mut late_profiles = Vec::new();
         for entry in tx.profiles.iter().rev() {
-            let takes_all = match (&entry.was, answers) {
-                (Some(was), true) => links::takes_all(bus, &mechanisms::as_it_was(was)).await,
-                _ => true,
+            let first = match (&entry.was, answers) {
+                (Some(was), true) => links::goes_first(bus, &mechanisms::as_it_was(was)).await,
+                _ => false,
             };
-            match all || !takes_all {
+            match all || first {
                 true => profiles::undo(bus, entry, &mut undone).await,
                 false => late_profiles.push(entry),
             }
