@@ -24,9 +24,10 @@ pub fn run() -> String {
         "| build | program | systemd | memory (RSS) | of it anonymous | threads | wake-ups a second | CPU | within 12 MB and one a second |\n\
          |---|---|---|---|---|---|---|---|---|\n",
     );
-    for (build, program, versions) in
-        [("`--release`", release.clone(), &VERSIONS[1..2]), ("`--profile small`, without the operator", small(&release), &VERSIONS[..])]
-    {
+    for (build, program, versions) in [
+        ("`--release`", release.clone(), &VERSIONS[1..2]),
+        ("`--profile small`, without the operator", small(&release), &VERSIONS[..]),
+    ] {
         for version in versions {
             if parts::find(&format!("machine-{version}")).is_none() {
                 table.push_str(&format!(

@@ -25,6 +25,9 @@ const KEPT: usize = 10;
 /// The lock of the agent that holds a host.
 const AGENT: &str = "agent.lock";
 
+/// Who works on the host holds this.
+const LOCK: &str = "lock";
+
 fn open_lock(path: &Path) -> std::io::Result<fs::File> {
     fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
 }
@@ -113,7 +116,7 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Store, HostError> {
         let wrong = |what| move |why| HostError::Store { path: dir.to_owned(), what, why };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(wrong("making it"))?;
-        let path = dir.join("lock");
+        let path = dir.join(LOCK);
         let mut lock = open_lock(&path).map_err(wrong("locking it"))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -140,6 +143,12 @@ impl Store {
         }
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(wrong)?;
         Ok(file)
+    }
+
+    /// Whether some process works on this host now.
+    pub fn is_locked(&self) -> bool {
+        let file = fs::File::open(self.dir.join(LOCK));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
     }
 
     /// The process number of the agent that holds this host, where one does.

@@ -10,6 +10,7 @@ use super::probes::{self, Probed};
 use super::store::Store;
 use super::undo::{AWAY, Undone, same, undo};
 use super::{links, services};
+use crate::hostplan::paths;
 use crate::hostplan::{Effect, HostPlan, ProfileStep, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read};
 use crate::resolved::Bus;
 use crate::resolved::fault::step;
@@ -342,6 +343,14 @@ impl Host {
         tx: &mut Transaction,
         accepted: Option<&str>,
     ) -> Result<(), HostError> {
+        if accepted.is_some() && tx.accepted.is_none() {
+            // Nothing of ours was in force: what an earlier rollback left to a person is what was before us now.
+            for step in plan.files.iter().filter(|step| step.path == paths::RESOLV_CONF) {
+                if let Some(known) = record.files.get_mut(&step.path).filter(|known| !known.left.is_there(&step.from)) {
+                    known.before = step.from.clone();
+                }
+            }
+        }
         record.settle(plan, wish, facts);
         record.dirs.extend(tx.files.iter().flat_map(|entry| entry.made.iter().cloned()));
         record.dirs.sort_unstable();
@@ -475,10 +484,12 @@ impl Run<'_, '_> {
         self.host.store.keep(self.tx)
     }
 
-    /// Probes that pass before anything is changed; all are asked at once, for some of them may have to be given up.
+    /// Probes that pass before anything is changed; all are asked at once, for some of them may have to be given up. Names
+    /// that the policy sends to servers of their own are not asked: now they may go to anybody.
     async fn passing(&self) -> Vec<String> {
         let Some(bus) = &self.host.bus else { return Vec::new() };
-        let declared = self.wish.probes.iter().map(|probe| &probe.value);
+        let declared =
+            self.wish.probes.iter().map(|probe| &probe.value).filter(|probe| !self.wish.routes(&probe.query));
         let all = declared.chain(&self.implied).map(|probe| probes::once(bus, probe, self.wish.systemd));
         let probed = futures_util::future::join_all(all).await;
         probed.into_iter().filter(|probed| probed.wrong.is_none()).map(|probed| probed.name).collect()
@@ -489,6 +500,9 @@ impl Run<'_, '_> {
             if let Some(wrong) = self.ask(&probe.value).await {
                 let why = match passed_before.contains(&probe.value.name) {
                     true => format!("{wrong}; before the change it passed"),
+                    false if self.wish.routes(&probe.value.query) => {
+                        format!("{wrong}; before the change it was not asked, as it might have gone to anybody")
+                    }
                     false => format!("{wrong}; before the change it did not pass either"),
                 };
                 return Err(HostError::Probe { name: probe.value.name.clone(), why });
@@ -523,13 +537,44 @@ impl Run<'_, '_> {
         self.host.store.keep(self.tx)?;
         (self.tell)(Step::Awaiting(time));
         let (file, end) = (self.host.store.confirmation(&self.tx.id), tokio::time::Instant::now() + time);
+        let mut ends = Ending::new();
         while tokio::time::Instant::now() < end {
             if file.exists() {
                 return Ok(());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = ends.is_told() => break,
+                () = tokio::time::sleep(LOOK) => {}
+            }
         }
         Err(HostError::Unconfirmed(time.as_secs()))
+    }
+}
+
+/// Whoever waits for a person outlives his session, which may be lost by the very change (SIGHUP); told to end, it undoes the
+/// change first.
+struct Ending {
+    ends: Vec<tokio::signal::unix::Signal>,
+    /// Heard and passed over, for as long as this is kept.
+    _hangup: Option<tokio::signal::unix::Signal>,
+}
+
+impl Ending {
+    fn new() -> Ending {
+        use tokio::signal::unix::{SignalKind, signal};
+        let ends = [SignalKind::terminate(), SignalKind::interrupt()];
+        Ending {
+            ends: ends.into_iter().filter_map(|kind| signal(kind).ok()).collect(),
+            _hangup: signal(SignalKind::hangup()).ok(),
+        }
+    }
+
+    async fn is_told(&mut self) {
+        let all = self.ends.iter_mut().map(|one| Box::pin(one.recv()));
+        match all.len() {
+            0 => std::future::pending().await,
+            _ => drop(futures_util::future::select_all(all).await),
+        }
     }
 }
 

@@ -100,10 +100,19 @@ fn trampled(work: &mut Work<'_>) {
 /// What was there before us, where ours still lies there.
 fn back(work: &mut Work<'_>, from: SeenFile) {
     let Some(known) = work.record.files.get(paths::RESOLV_CONF) else { return };
-    if !known.left.is_there(&from) {
-        return work.note(format!("{}: somebody changed it since, and it stays so", paths::RESOLV_CONF));
+    let before = Want::again(&known.before);
+    if before.as_ref().is_some_and(|before| before.is_there(&from)) {
+        return;
     }
-    match Want::again(&known.before) {
+    if !known.left.is_there(&from) {
+        work.refuse(preflight::Refuse {
+            reason: preflight::EDITED,
+            at: paths::RESOLV_CONF,
+            message: "somebody changed it since".to_owned(),
+            way_out: "it stays as it is; to have back what was there before: --overwrite-edited".to_owned(),
+        });
+    }
+    match before {
         Some(to) => {
             let why = "as it was before us".to_owned();
             let (path, stage, effect) = (paths::RESOLV_CONF, Stage::Last, Effect::None);

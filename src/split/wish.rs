@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Name;
+
 use super::facts::{DefaultRoute, Delegate, HostFacts};
 use super::lower_merge::From;
 use super::policy::{
@@ -128,6 +130,14 @@ pub struct LinkWish {
 }
 
 impl Wish {
+    /// Whether a name is of a domain that this wish sends to servers of its own.
+    pub fn routes(&self, name: &Name) -> bool {
+        let global = self.global.domains.iter().flatten();
+        let links = self.links.iter().flat_map(|link| &link.domains);
+        let delegates = self.delegates.iter().flat_map(|delegate| &delegate.domains);
+        global.chain(links).chain(delegates).any(|domain| !domain.name.is_root() && name.is_at_or_below(&domain.name))
+    }
+
     /// Nothing is wished: what a host without policies gets, and what puts back all that was there before.
     pub fn nothing(systemd: SystemdVersion) -> Wish {
         Wish {

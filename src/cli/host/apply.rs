@@ -32,6 +32,17 @@ pub(super) async fn apply(options: &HostOptions, args: &ApplyArgs, printer: &mut
         return Ok(ended(args.output, &survey, None, &[], printer));
     }
     if survey.plan.is_settled() {
+        let is_new = survey.text.is_some() && host.store.accepted().map_err(|error| error.to_string())? != survey.text;
+        let probes = match &host.bus {
+            Some(bus) if is_new => crate::host::probe(bus, &survey.wish).await,
+            _ => Vec::new(),
+        };
+        if let Some(wrong) = probes.iter().find_map(|probe| Some((&probe.name, probe.wrong.as_ref()?))) {
+            return Err(format!(
+                "probe {} fails: {}; nothing was to be changed, and the policies are not accepted",
+                wrong.0, wrong.1
+            ));
+        }
         if let Some(policies) = &survey.text {
             host.accept(policies, &survey.wish).map_err(|error| error.to_string())?;
         }
@@ -53,6 +64,13 @@ pub(super) fn confirm(options: &HostOptions, printer: &mut Printer) -> Result<Ex
                 .to_owned(),
         );
     };
+    if !store.is_locked() {
+        return Err(format!(
+            "{} waited for this, and the process that made it is gone: nobody is left who would keep it. It is undone by its \
+             timer or the next change; apply it again",
+            waiting.id
+        ));
+    }
     let file = store.confirmation(&waiting.id);
     std::fs::write(&file, "").map_err(|error| format!("{}: {error}", file.display()))?;
     printer.line(&format!("{} is confirmed", waiting.id));
@@ -265,6 +283,12 @@ fn ended(output: Form, survey: &Survey, applied: Option<&Applied>, left: &[Refus
                 true => format!("done: this host is as it was before knotwork ({})", applied.id),
                 false => format!("done, but for what stays: the rest is as it was before knotwork ({})", applied.id),
             }),
+            (None, _) if survey.wish.probes.is_empty() => {
+                printer.line(&format!(
+                    "done: {} stands; no probe is declared, so no name was looked up to prove it",
+                    applied.id
+                ));
+            }
             (None, _) => printer.line(&format!("done: {} stands", applied.id)),
             (Some(_), Some(undone)) => {
                 tell_undone(undone, printer);

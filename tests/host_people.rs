@@ -1,0 +1,106 @@
+//! What people do around a change: they edit files, lose their session, confirm too late. On whole machines.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod support;
+
+use support::fleet::{document, on, rested, with};
+use support::machine::{self, ISP, Machine, VERSIONS, at};
+
+/// The far side of every network: this program again, in the labs' other namespaces.
+#[test]
+#[ignore = "started by the labs"]
+fn upstream() {
+    machine::serve();
+}
+
+const LAB: &str = "routes: [{name: lab, domains: [maas, homelab], servers: [192.168.4.53], failClosed: true}]\n\
+                   links: [{name: isp, match: {name: eth0}, servers: [10.11.0.53], defaultRoute: true}, {name: inside, match: {name: eth1}, kind: Untrusted}]\n";
+
+fn resolv_conf(machine: &mut Machine, text: &str) {
+    machine.must(&format!("rm -f /etc/resolv.conf; echo '{text}' > /etc/resolv.conf"));
+}
+
+/// A resolv.conf that a person wrote under a policy stays at a rollback, with words and an exit code; and it is what the next
+/// change gives back, not what was there before the first one.
+#[test]
+fn what_a_rollback_left_to_a_person_is_what_was_there_before_the_next_change() {
+    for version in [252, 257] {
+        let Some(mut machine) = Machine::boot(version) else { continue };
+        resolv_conf(&mut machine, "nameserver 10.11.0.53 # first");
+        let (code, text) = with(&mut machine, "apply", &document("p", LAB));
+        assert_eq!(code, 0, "{text}");
+        resolv_conf(&mut machine, "nameserver 10.11.0.54 # person");
+        rested(&mut machine);
+        let (code, text) = machine.run("knotwork host rollback");
+        assert!(code == 3 && text.contains("/etc/resolv.conf") && text.contains("--overwrite-edited"), "{text}");
+        assert!(machine.must("cat /etc/resolv.conf").contains("# person"));
+        resolv_conf(&mut machine, "nameserver 10.11.0.54 # second");
+        let (code, text) = with(&mut machine, "apply", &document("p", LAB));
+        assert_eq!(code, 0, "{text}");
+        rested(&mut machine);
+        let (code, text) = machine.run("knotwork host rollback");
+        assert_eq!(code, 0, "{text}");
+        assert!(machine.must("cat /etc/resolv.conf").contains("# second"), "systemd {version}: {text}");
+        // Asked for, the first one comes back over what a person wrote.
+        let (code, text) = with(&mut machine, "apply", &document("p", LAB));
+        assert_eq!(code, 0, "{text}");
+        resolv_conf(&mut machine, "nameserver 10.11.0.54 # third");
+        rested(&mut machine);
+        let (code, text) = machine.run("knotwork host rollback --overwrite-edited");
+        assert_eq!(code, 0, "{text}");
+        assert!(machine.must("cat /etc/resolv.conf").contains("# second"), "systemd {version}: {text}");
+    }
+}
+
+/// A private name is not asked before the change that sends it to its server.
+#[test]
+fn a_probe_of_a_private_name_is_not_asked_by_the_old_way() {
+    for version in VERSIONS {
+        let Some(mut machine) = Machine::boot(version) else { continue };
+        let machine = &mut machine;
+        machine.must("resolvectl dns eth0 10.11.0.53; resolvectl default-route eth0 yes");
+        machine.asked();
+        let probes = "probes: [{name: lab, query: first.homelab, expect: {any: true}}, {name: world, query: example.com, expect: {any: true}}]\n";
+        let (code, text) = with(machine, "apply", &document("p", &format!("{LAB}{probes}")));
+        assert_eq!(code, 0, "{text}");
+        let asked = machine.asked();
+        assert!(asked.iter().any(|(_, name, _)| name == "first.homelab"), "{asked:?}");
+        let wrong: Vec<_> = asked.iter().filter(|(by, name, _)| name == "first.homelab" && *by == at(ISP)).collect();
+        assert!(wrong.is_empty(), "systemd {}: {wrong:?}", machine.version);
+        // Nothing to change does not make a policy good whose probe fails.
+        let bad = probes.replace("example.com, expect: {any: true}", "example.com, expect: {addresses: [1.2.3.4]}");
+        let (code, text) = with(machine, "apply", &document("p", &format!("{LAB}{bad}")));
+        assert!(code == 1 && text.contains("probe world fails"), "{text}");
+        assert!(!machine.must("cat /var/lib/knotwork/host/accepted.yaml").contains("1.2.3.4"));
+    }
+}
+
+/// The session is lost by the change itself: it is undone in time all the same. Told to end, it is undone at once. Whoever
+/// confirms when nobody waits any more is told so.
+#[test]
+fn a_lost_session_confirms_nothing() {
+    on(&[257], |machine| {
+        let waiting = |machine: &mut Machine, within: &str| {
+            machine.write("/root/policy.yaml", &document("p", LAB));
+            rested(machine);
+            machine.must(&format!(
+                "rm -f /root/out; (setsid sh -c 'echo $$ > /root/pid; exec knotwork host apply -f /root/policy.yaml --confirm-within {within}' > /root/out 2>&1 < /dev/null &)"
+            ));
+            machine.until("grep -q 'host confirm' /root/out");
+        };
+        let gone = "! test -e /etc/systemd/resolved.conf.d/50-knotwork.conf && ! kill -0 $(cat /root/pid) 2> /dev/null";
+        waiting(machine, "8s");
+        machine.must("kill -HUP $(cat /root/pid); sleep 1; kill -0 $(cat /root/pid)");
+        machine.until(gone);
+        waiting(machine, "20m");
+        machine.must("kill -TERM $(cat /root/pid)");
+        machine.until(gone);
+        waiting(machine, "20m");
+        machine.must("kill -KILL $(cat /root/pid)");
+        let (code, text) = machine.run("knotwork host confirm");
+        assert!(code == 1 && text.contains("is gone"), "{text}");
+        rested(machine);
+        machine.must("knotwork host rollback");
+        machine.until(gone);
+    });
+}
