@@ -27,6 +27,10 @@ impl ObjectId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+    /// Whether objects of its kind declare one name, and what follows from it.
+    pub fn declares_one_name(&self) -> bool {
+        self.0.starts_with("staticdnsrecord/")
+    }
     /// The namespace; empty when the form has none.
     pub fn namespace(&self) -> &str {
         self.0.split('/').nth(1).unwrap_or("")

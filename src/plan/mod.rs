@@ -8,6 +8,7 @@ pub mod brake;
 mod chain;
 mod check;
 mod contest;
+mod moves;
 mod name;
 mod planner;
 #[doc(hidden)]
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 
 pub use brake::BrakeState;
 pub use contest::order as claim_order;
+pub use moves::is_taken;
 pub use planner::{Dirty, PlanOptions, Planner, plan_zone};
 pub use units::{Unit, can_part, unit_of, units};
 

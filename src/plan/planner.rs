@@ -6,6 +6,7 @@ use std::num::NonZero;
 
 use super::brake::{self, BrakeState};
 use super::chain;
+use super::moves::Moves;
 use super::name::{Ctx, NamePlan, plan_name, plan_node};
 use super::{Change, Plan, Refusal};
 use crate::model::{Claims, FastMap, FastSet, Name, RrType, SourceHealth, rdata};
@@ -280,9 +281,11 @@ impl Planner {
         }
         plan.notes.extend(self.signs.stray_words());
         let mut waiting = 0;
+        let mut moves = Moves::of(claims, self.named.values());
         for (name, named) in &self.named {
             let base = plan.changes.len();
-            plan.changes.extend(named.changes.iter().cloned().map(|mut change: Change| {
+            let changes = if moves.keep(name, named) { &[] } else { named.changes.as_slice() };
+            plan.changes.extend(changes.iter().cloned().map(|mut change: Change| {
                 change.after = change.after.map(|first| base + first);
                 change
             }));
@@ -295,6 +298,7 @@ impl Planner {
                 plan.unfinished.push(name.clone());
             }
         }
+        moves.tell(&mut plan.conflicts);
         if let (1.., SourceHealth::Incomplete(why)) = (waiting, &claims.health) {
             let more = match why.len() {
                 0 | 1 => String::new(),

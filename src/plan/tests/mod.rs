@@ -5,6 +5,7 @@
 mod basics;
 mod braking;
 mod contests;
+mod moving;
 mod neighbours;
 mod properties;
 mod speed;
