@@ -169,6 +169,10 @@ fn a_zone_waits_for_its_server_for_a_person_or_for_nobody() {
     let script = check("DNSZone");
     let mut held = status(&[("Reachable", "True"), ("InSync", "False")]);
     held["held"] = json!({"hash": "0123456789abcdef", "deletes": 40});
+    let mut stalled_and_held = status(&[("Reachable", "True"), ("InSync", "False"), ("Stalled", "True")]);
+    stalled_and_held["held"] = held["held"].clone();
+    let mut held_and_on_its_way = status(&[("Reachable", "True"), ("InSync", "False"), ("Reconciling", "True")]);
+    held_and_on_its_way["held"] = held["held"].clone();
     let mut held_and_gone = status(&[("Reachable", "False"), ("InSync", "Unknown")]);
     held_and_gone["held"] = held["held"].clone();
     for (status, wanted, words) in [
@@ -176,6 +180,16 @@ fn a_zone_waits_for_its_server_for_a_person_or_for_nobody() {
         (status(&[("Reachable", "Unknown"), ("InSync", "Unknown")]), "Progressing", "about InSync"),
         (status(&[("Reachable", "True"), ("InSync", "False")]), "Degraded", "about InSync"),
         (held, "Suspended", "0123456789abcdef"),
+        (stalled_and_held, "Suspended", "0123456789abcdef"),
+        (held_and_on_its_way, "Progressing", "about Reconciling"),
+        (
+            status(&[("Reachable", "False"), ("InSync", "Unknown"), ("Reconciling", "True")]),
+            "Progressing",
+            "Reconciling",
+        ),
+        (status(&[("Reachable", "False"), ("InSync", "Unknown"), ("Stalled", "True")]), "Degraded", "about Stalled"),
+        (status(&[("Reachable", "True"), ("InSync", "False"), ("Reconciling", "True")]), "Progressing", "Reconciling"),
+        (status(&[("Reachable", "True"), ("InSync", "False"), ("Stalled", "True")]), "Degraded", "about Stalled"),
         (held_and_gone, "Degraded", "about Reachable"),
     ] {
         let (said, message) = health(&lua, &script, &object("DNSZone", status.clone()));

@@ -60,6 +60,22 @@ fn ready_decides_where_no_standard_condition_does() {
     }
 }
 
+/// A zone has no `Ready`: what it says of itself are `Reconciling` and `Stalled`, and its defaults must not count as current.
+#[test]
+fn a_zone_is_judged_by_what_it_says_of_its_way() {
+    for (pairs, wanted) in [
+        (&[("Reachable", "True"), ("InSync", "True")][..], Kstatus::Current),
+        (&[("Reachable", "True"), ("InSync", "False"), ("Reconciling", "True")], Kstatus::InProgress),
+        (&[("Reachable", "False"), ("InSync", "Unknown"), ("Stalled", "True")], Kstatus::Failed),
+    ] {
+        assert_eq!(kstatus(&conditions(pairs)), wanted, "{pairs:?}");
+    }
+    let crd = knotwork::spec::zone_crd::crd();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let fresh = object(1, schema["properties"]["status"]["default"].clone());
+    assert_eq!(kstatus(&fresh), Kstatus::InProgress);
+}
+
 /// The gap that defaults of `Unknown/Pending` close: without them an object that nobody looks after counts as current.
 #[test]
 fn an_object_without_conditions_is_current() {

@@ -165,6 +165,31 @@ fn a_zone_that_is_only_observed_is_not_written() {
     assert_eq!(world.dig("a.internal", "A"), ["10.0.0.1"]);
 }
 
+/// Nobody led when a zone's object was deleted: it is made by the configuration, which is said to whoever had set a mode.
+#[test]
+fn a_zone_whose_object_vanished_unseen_is_made_by_the_configuration() {
+    let Some(world) = World::start() else { return };
+    let mut operator = world.operator();
+    world.order("internal", r#"{"mode":"Observe"}"#);
+    world.until("the mode is in force", |world| world.zone("internal", "{.status.mode}") == "Observe");
+    operator.kill();
+    world.cluster.must(&["delete", "dnszone", "internal"]);
+    // A mode that is to outlast the object belongs into the configuration.
+    world.configure_zones(&["internal, mode: Observe"], "");
+    let mut observing = world.operator_with("observing", &[]);
+    observing.wait_leading();
+    world.until("it is observed", |world| world.zone("internal", "{.status.mode}") == "Observe");
+    assert_eq!(world.zone("internal", "{.spec.mode}"), "");
+    observing.kill();
+    world.cluster.must(&["delete", "dnszone", "internal"]);
+    world.configure("");
+    let _operator = world.operator_with("again", &[]);
+    world.until("it is kept", |world| world.zone("internal", "{.status.mode}") == "Repair");
+    world.until("that is said", |world| {
+        world.events("internal").iter().any(|event| event.starts_with("Normal Made") && event.contains("Repair"))
+    });
+}
+
 /// An object that a stranger's finalizer holds, and one whose finalizer somebody takes off while it lives.
 #[test]
 fn finalizers_of_others_and_a_lost_one_of_ours() {

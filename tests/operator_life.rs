@@ -65,6 +65,45 @@ fn edits_renames_and_zone_changes_take_the_old_names_out() {
     assert_eq!(world.dig("www.s3.garage.internal", "A"), ["10.0.0.9"]);
 }
 
+/// Make before break: a name that is taken costs nobody the name that was there.
+#[test]
+fn a_rename_to_a_name_that_somebody_has_keeps_the_old_one() {
+    let Some(world) = World::start() else { return };
+    let mut operator = world.operator();
+    world.apply_ready("web", "{name: web.internal, a: [10.0.0.1]}");
+    world.apply_ready("far", "{name: far.internal, a: [10.0.0.2]}");
+    world.foreign(&["taken.internal. 300 A 10.9.0.1"]);
+    world.nsupdate("zone s3.garage.internal\nupdate add taken.s3.garage.internal. 300 A 10.9.0.2\nsend\n");
+    world.cluster.must_apply(&record("web", "{name: taken.internal, a: [10.0.0.1]}"));
+    world.cluster.must_apply(&record("far", "{name: taken.s3.garage.internal, a: [10.0.0.2]}"));
+    let both = |world: &World, operator: &support::operator::Operator| {
+        world.until_ready("web", "False", "NotIdentical");
+        world.until_ready("far", "False", "NotIdentical");
+        let passes = || operator.sum("knotwork_zone_polls_total", "");
+        let begun = passes();
+        wait::until("some more passes", || (passes() > begun + 20.0).then_some(()));
+        assert_eq!(world.dig("web.internal", "A"), ["10.0.0.1"]);
+        assert_eq!(world.dig("far.internal", "A"), ["10.0.0.2"]);
+    };
+    both(&world, &operator);
+    let message = world.condition("web", "Ready", "message");
+    assert!(message.contains("until then web.internal A stays"), "{message}");
+    // So it is for a leader that has seen nothing of the rename.
+    operator.kill();
+    let again = world.operator_with("again", &[]);
+    again.wait_leading();
+    both(&world, &again);
+    // The names come free.
+    world.remove("taken.internal. A 10.9.0.1");
+    world.nsupdate("zone s3.garage.internal\nupdate delete taken.s3.garage.internal. A\nsend\n");
+    for name in ["web", "far"] {
+        world.until_ready(name, "True", "Programmed");
+        world.until("the old name goes", |world| world.dig(&format!("{name}.internal"), "A").is_empty());
+    }
+    assert_eq!(world.dig("taken.internal", "A"), ["10.0.0.1"]);
+    assert_eq!(world.dig("taken.s3.garage.internal", "A"), ["10.0.0.2"]);
+}
+
 #[test]
 fn deletion_takes_the_records_out_and_retain_leaves_them() {
     let Some(world) = World::start() else { return };

@@ -13,6 +13,32 @@ use support::wait;
 /// The user that the API server makes of the operator's service account.
 const USER: &str = "system:serviceaccount:knotwork:knotwork-operator";
 
+/// As much of ExternalDNS's CRD as is read.
+const ENDPOINTS: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: dnsendpoints.externaldns.k8s.io
+  annotations: {api-approved.kubernetes.io: \"https://github.com/kubernetes-sigs/external-dns/pull/2007\"}
+spec:
+  group: externaldns.k8s.io
+  scope: Namespaced
+  names: {kind: DNSEndpoint, listKind: DNSEndpointList, plural: dnsendpoints, singular: dnsendpoint}
+  versions:
+    - name: v1alpha1
+      served: true
+      storage: true
+      subresources: {status: {}}
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
+const ENDPOINT: &str = "apiVersion: externaldns.k8s.io/v1alpha1
+kind: DNSEndpoint
+metadata: {name: e, namespace: team}
+spec:
+  endpoints:
+    - {dnsName: e.internal, recordType: A, recordTTL: 300, targets: [10.0.0.7]}
+";
+
 #[test]
 fn the_shipped_rights_are_enough_and_no_more() {
     let setup = Setup::default()
@@ -22,6 +48,14 @@ fn the_shipped_rights_are_enough_and_no_more() {
     world.cluster.must(&["create", "namespace", "knotwork"]);
     world.cluster.must(&["create", "namespace", "team"]);
     world.cluster.must(&["apply", "-k", &rbac]);
+    // ExternalDNS's kind, so that the right to read it is used.
+    world.cluster.must_apply(ENDPOINTS);
+    world.cluster.must(&[
+        "wait",
+        "--for=condition=Established",
+        "--timeout=120s",
+        "crd/dnsendpoints.externaldns.k8s.io",
+    ]);
     let operator = world.operator_as("rights", USER, &["--namespace", "knotwork", "--dnsendpoints"]);
     operator.wait_leading();
 
@@ -31,6 +65,21 @@ fn the_shipped_rights_are_enough_and_no_more() {
     world
         .until("the conflict is an event", |world| world.events("b").iter().any(|event| event.contains("NameClaimed")));
     world.apply_ready("a", "{name: c.internal, a: [10.0.0.1]}");
+    world.cluster.must_apply(ENDPOINT);
+    world.until("the endpoint is answered", |world| world.dig("e.internal", "A") == ["10.0.0.7"]);
+    // One with many faults is told of in an event, which has its limit.
+    let long = "x".repeat(300);
+    let faults: String = (0..20)
+        .map(|n| format!("    - {{dnsName: {long}{n}.internal, recordType: A, targets: [nowhere]}}\n"))
+        .collect();
+    let wrong = ENDPOINT.split("    - ").next().unwrap().replace("name: e,", "name: wrong,") + &faults;
+    world.cluster.must_apply(&wrong);
+    world.until("its faults are an event", |world| {
+        let events = world.events("wrong");
+        events
+            .iter()
+            .any(|event| event.starts_with("Warning Invalid") && (event.contains("more") || event.contains('…')))
+    });
     world.order("internal", r#"{"release":"0123456789abcdef"}"#);
     world.until("the order is taken off", |world| world.zone("internal", "{.spec.release}").is_empty());
     world.cluster.must(&["delete", "staticdnsrecord", "a", "--timeout=60s"]);

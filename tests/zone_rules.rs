@@ -115,7 +115,9 @@ fn the_defaults_are_pending() {
         .iter()
         .map(|Condition { r#type, status, reason, .. }| (&**r#type, &**status, &**reason))
         .collect();
-    assert_eq!(said, [("Reachable", "Unknown", "Pending"), ("InSync", "Unknown", "Pending")]);
+    let wanted =
+        [("Reachable", "Unknown", "Pending"), ("InSync", "Unknown", "Pending"), ("Reconciling", "True", "Pending")];
+    assert_eq!(said, wanted);
 }
 
 /// Every column shows a field that is there, of its type, and the default ones fit into 120 characters, also while the

@@ -3,8 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::http::{Response, header};
+use http_body_util::{BodyExt as _, Full};
+use kube::client::{ClientBuilder, DynBody};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::json;
+use tower::util::MapResponseLayer;
 
 use super::CallError;
 
@@ -59,7 +65,9 @@ impl Access {
     /// # Errors
     /// [`CallError::Access`] when keys or certificates cannot be used.
     pub fn client(&self) -> Result<Client, CallError> {
-        Client::try_from(self.config.clone()).map_err(|error| CallError::Access(innermost(&error)))
+        let builder = ClientBuilder::try_from(self.config.clone());
+        let builder = builder.map_err(|error| CallError::Access(innermost(&error)))?;
+        Ok(builder.with_layer(&MapResponseLayer::new(when_to_come_back)).build())
     }
 
     /// The namespace that the kubeconfig's context, or the pod, is in.
@@ -71,6 +79,26 @@ impl Access {
     pub fn server(&self) -> String {
         self.config.cluster_url.to_string().trim_end_matches('/').to_owned()
     }
+}
+
+/// A server that is overrun says in a header when it wants to be asked again, and the client shows only what is in the body:
+/// so it is put there.
+fn when_to_come_back(response: Response<Box<DynBody>>) -> Response<Box<DynBody>> {
+    let header = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    let code = response.status();
+    let Some(seconds) = header.filter(|_| matches!(code.as_u16(), 429 | 503)) else {
+        return response;
+    };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code.as_u16(),
+        "reason": if code.as_u16() == 429 { "TooManyRequests" } else { "ServiceUnavailable" },
+        "message": format!("the server asks to be left alone for {seconds} s"),
+        "details": {"retryAfterSeconds": seconds},
+    });
+    let body = Full::new(Bytes::from(status.to_string())).map_err(|never| match never {});
+    let mut answer: Response<Box<DynBody>> = Response::new(Box::new(body));
+    *answer.status_mut() = code;
+    answer
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {

@@ -167,7 +167,10 @@ impl Calls {
         if !notice.namespace.is_empty() {
             about["namespace"] = json!(notice.namespace);
         }
-        let note = cut(&notice.note, NOTE);
+        let note = match notice.note.len() <= NOTE {
+            true => notice.note.clone(),
+            false => format!("{}…", cut(&notice.note, NOTE - '…'.len_utf8())),
+        };
         // The name as client-go makes it; what an object's name and a nanosecond share never happened twice.
         let name = format!("{}.{:x}", cut(&notice.name, 230), now.as_nanosecond());
         let event: DynamicObject = serde_json::from_value(json!({

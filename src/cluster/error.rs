@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A call to the API server that did not come to its end.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// It did not answer in time.
     #[error("the API server did not answer within {} s ({what})", .after.as_secs())]
@@ -34,6 +34,14 @@ pub enum CallError {
         what: &'static str,
         /// What happened.
         message: String,
+    },
+    /// What it shows is older than what it showed before.
+    #[error("what the API server shows is of version {at}, though it was at {seen} already: it lags behind")]
+    Behind {
+        /// The version that it shows.
+        at: String,
+        /// The newest that was seen.
+        seen: u64,
     },
     /// The way to it is not known.
     #[error("{0}")]
@@ -76,6 +84,17 @@ impl CallError {
         }
     }
 
+    /// What the server said, without what was asked and the codes; else what happened.
+    pub fn told(&self) -> &str {
+        match self {
+            CallError::Refused { message, .. } | CallError::Broken { message, .. } | CallError::Access(message) => {
+                message
+            }
+            CallError::Late { .. } => "it did not answer in time",
+            CallError::Behind { .. } => "it lags behind",
+        }
+    }
+
     /// The object, or its kind, is not there.
     pub fn is_absent(&self) -> bool {
         self.code() == Some(404)
@@ -91,6 +110,7 @@ impl CallError {
         match self {
             CallError::Late { .. } => "Late",
             CallError::Broken { .. } => "Unreachable",
+            CallError::Behind { .. } => "Behind",
             CallError::Access(_) => "Access",
             CallError::Refused { code, .. } => match code {
                 401 => "Unauthorized",

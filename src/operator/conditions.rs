@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::entry::Entry;
+use super::entry::{Entry, FINALIZER, Refusal};
 use super::report::{Report, Trouble};
 use crate::model::{Claim, Name, ObjectId, rdata};
 use crate::spec::{Condition, RecordStatus, SetStatus};
@@ -42,11 +42,26 @@ pub fn judge(object: &ObjectId, entry: &Entry, reports: &BTreeMap<Name, Report>)
         return Outcome::Abandoned;
     }
     if let Some(first) = entry.faults.first() {
-        let words: Vec<&str> = entry.faults.iter().map(|fault| fault.message.as_str()).collect();
-        return Outcome::Refused(first.reason, words.join("; "));
+        let words = entry.faults.iter().map(|fault| cut(&fault.message, 800)).collect();
+        return Outcome::Refused(first.reason, joined(words));
     }
     if !entry.separated.is_empty() {
         return Outcome::Refused("ClaimDenied", format!("spec.share: {}", entry.separated.join("; ")));
+    }
+    if let Some(refusal) = entry.refusal.as_ref().filter(|_| !entry.admitted) {
+        return match refusal.firm {
+            true => Outcome::Troubled(vec![Trouble {
+                name: entry.claims.first().map_or_else(Name::root, |(_, claim)| claim.name.clone()),
+                rtype: None,
+                reason: "FinalizerRefused",
+                message: refused_finalizer(refusal),
+                stuck: true,
+            }]),
+            false => Outcome::Pending(format!(
+                "the API server has not stored the finalizer yet, without which nothing is published: {}",
+                refusal.message
+            )),
+        };
     }
     if !entry.admitted || entry.revision == 0 {
         return Outcome::Pending("waiting to be told to its zones".to_owned());
@@ -98,6 +113,14 @@ pub fn judge(object: &ObjectId, entry: &Entry, reports: &BTreeMap<Name, Report>)
     }
 }
 
+fn refused_finalizer(refusal: &Refusal) -> String {
+    format!(
+        "the API server refuses to change the object's finalizer {FINALIZER}, without which nothing of it is published or \
+         let go: {}; see which admission policy, webhook or right is in the way",
+        refusal.message
+    )
+}
+
 /// Whether every zone that has to do with a leaving object is rid of it.
 pub fn is_gone(object: &ObjectId, entry: &Entry, reports: &BTreeMap<Name, Report>) -> bool {
     entry.honoured
@@ -130,6 +153,9 @@ fn why_it_stays(object: &ObjectId, entry: &Entry, reports: &BTreeMap<Name, Repor
             "others still hold the object; what it published stays until it is gone, and is an orphan then".to_owned(),
             false,
         );
+    }
+    if let Some(refusal) = entry.refusal.as_ref().filter(|refusal| refusal.firm) {
+        return ("FinalizerRefused", refused_finalizer(refusal), true);
     }
     for report in concerned(object, entry, reports) {
         if let Some(trouble) = report.troubles.get(object).and_then(|all| all.iter().find(|one| one.stuck)) {
@@ -228,7 +254,7 @@ fn serial(outcome: &Outcome, entry: &Entry, new: &RecordStatus) -> Option<u32> {
     }
 }
 
-fn in_words(troubles: &[Trouble]) -> String {
+pub(super) fn in_words(troubles: &[Trouble]) -> String {
     let mut words: Vec<String> = Vec::new();
     for trouble in troubles {
         let text = match trouble.rtype {
@@ -239,6 +265,11 @@ fn in_words(troubles: &[Trouble]) -> String {
             words.push(text);
         }
     }
+    joined(words)
+}
+
+/// The first of several texts, and how many more there are.
+pub(super) fn joined(mut words: Vec<String>) -> String {
     let more = words.len().saturating_sub(4);
     words.truncate(4);
     if more > 0 {
@@ -283,7 +314,8 @@ fn described(entry: &Entry, outcome: &Outcome) -> RecordStatus {
     status
 }
 
-fn cut(text: &str, most: usize) -> String {
+/// A text of at most so many octets and a sign that it goes on.
+pub(super) fn cut(text: &str, most: usize) -> String {
     match text.len() <= most {
         true => text.to_owned(),
         false => format!("{}…", crate::cluster::cut(text, most)),

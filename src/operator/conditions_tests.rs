@@ -147,3 +147,67 @@ fn a_leaving_object_is_gone_when_no_zone_that_matters_names_it() {
     two.insert(name("other"), named);
     assert!(!is_gone(&object, &entry, &two));
 }
+
+/// What kstatus goes by: a zone that is read for the first time or changes is on its way, and stalled where a person is needed.
+#[test]
+fn a_zone_says_whether_it_is_on_its_way_or_stuck() {
+    use crate::operator::zone_conditions::conditions;
+    use crate::operator::zones::ZoneObject;
+    use crate::zone::{Engine, EngineOptions, ZoneStatus};
+
+    let rules = crate::ownership::test_rules();
+    let view = crate::view::View::new(name("internal"), 1);
+    let plan = |edit: &dyn Fn(&mut crate::plan::Plan)| {
+        let claims = crate::model::Claims::default();
+        let mut plan = crate::plan::plan_zone(&rules, &claims, &view, &crate::plan::PlanOptions::default());
+        edit(&mut plan);
+        Some(Arc::new(plan))
+    };
+    let settings = crate::knot::ServerConfig {
+        name: "test".into(),
+        addresses: vec!["127.0.0.1:1".parse().unwrap()],
+        source: None,
+        key: None,
+        timeouts: crate::knot::Timeouts::default(),
+    };
+    let engine =
+        Engine::new(Arc::new(crate::knot::Server::new(settings)), rules.clone(), EngineOptions::default()).unwrap();
+    let said = |status: &ZoneStatus, report: &Report, observe: bool| -> Vec<String> {
+        let all = conditions(status, report, &ZoneObject::default(), observe, "now");
+        all.iter().map(|one| format!("{} {} {}", one.r#type, one.status, one.reason)).collect()
+    };
+    let mut status = ZoneStatus::new(&engine);
+    assert_eq!(said(&status, &Report::unheard(), false)[2], "Reconciling True Pending");
+    status.plan = plan(&|_| {});
+    assert_eq!(said(&status, &report(1), false), ["Reachable True Reachable", "InSync True InSync"]);
+    status.plan = plan(&|plan| plan.deferred = 1);
+    assert_eq!(said(&status, &report(1), false)[2], "Reconciling True Pending");
+    assert_eq!(said(&status, &report(1), true)[2], "Stalled True Observe");
+    let refused = crate::plan::Refusal { reason: "LabelChanged", message: "m".into() };
+    status.plan = plan(&|plan| plan.refused = Some(refused.clone()));
+    assert_eq!(said(&status, &report(1), false)[1..], ["InSync False LabelChanged", "Stalled True LabelChanged"]);
+    for (stuck, stale, way) in [(false, false, "Reconciling"), (true, false, "Stalled"), (false, true, "Stalled")] {
+        let away = Report {
+            error: Some(("ServerUnreachable", "away".into(), stuck)),
+            failing_since: Some(std::time::SystemTime::now()),
+            stale,
+            ..report(1)
+        };
+        assert_eq!(said(&status, &away, false)[2], format!("{way} True ServerUnreachable"));
+    }
+}
+
+#[test]
+fn long_words_are_cut_and_counted() {
+    let (_, mut endpoint) = entry(good());
+    let fault = |n: usize| crate::source::ObjectFault {
+        field: String::new(),
+        reason: "Invalid",
+        message: format!("{n}{}", "é".repeat(2000)),
+    };
+    endpoint.faults = (0..100).map(fault).collect();
+    let object = ObjectId::endpoint("dns", "x");
+    let Outcome::Refused("Invalid", words) = judge(&object, &endpoint, &reports(report(5))) else { panic!() };
+    assert!(words.ends_with("; and 96 more") && words.len() < 4000, "{}", words.len());
+    assert!(cut(&words, 1000).len() <= 1000 + '…'.len_utf8());
+}

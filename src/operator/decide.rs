@@ -6,12 +6,18 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinError;
 
 use super::conditions::{self, Outcome, PATIENCE};
+use super::entry::Refusal;
 use super::jobs::{Done, Job, NOTICE_WIDTH, WIDTH, status_patch};
 use super::term::Term;
-use crate::cluster::{CallError, Notice, Resource, Seen};
+use crate::cluster::{CallError, Held, Notice, Resource, Seen};
 use crate::model::ObjectId;
 use crate::spec::{Condition, RecordStatus};
 
+/// Waits between two tries to change finalizers that the API server does not store.
+const FIRST_REFUSAL: Duration = Duration::from_millis(100);
+const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
+/// After so many of them nobody waits for the object, whatever the cause.
+const PATIENT_TRIES: u32 = 3;
 /// Between two looks at a CRD that could not be looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -104,7 +110,7 @@ impl Term {
         self.words.insert(object.clone(), word);
         let Some(entry) = self.index.get_mut(object) else { return };
         entry.done = done;
-        let leaves = entry.is_leaving();
+        let leaves = entry.is_leaving() || entry.wants_finalizer() && entry.may_try(now);
         if entry.resource == Resource::Endpoint {
             if word != old_word && matches!(outcome, Outcome::Refused(..) | Outcome::Troubled(_)) {
                 self.complain(object, &outcome);
@@ -135,11 +141,11 @@ impl Term {
         if entry.resource == Resource::Endpoint {
             return None;
         }
-        if entry.wants_finalizer() {
+        if entry.wants_finalizer() && entry.may_try(now) {
             return Some(Job::AddFinalizer(object.clone(), entry.held.clone()));
         }
         let outcome = conditions::judge(object, entry, &self.reports);
-        if entry.is_leaving() {
+        if entry.is_leaving() && entry.may_try(now) {
             let held = entry.held.clone();
             let free = self.untouched.contains(object) || conditions::is_gone(object, entry, &self.reports);
             let late = entry.leaving_since.is_some_and(|since| now.duration_since(since) >= self.setting.let_go_after);
@@ -190,13 +196,10 @@ impl Term {
             self.count_error(&job, error, now);
         }
         match job {
-            Job::AddFinalizer(object, _) => {
-                if result.as_ref().is_err_and(|error| !error.is_outdated()) {
-                    self.index.balk(&object);
-                }
-                self.written(&object, result, now);
-            }
-            Job::RemoveFinalizer(object, _) => self.written(&object, result, now),
+            Job::AddFinalizer(object, held) | Job::RemoveFinalizer(object, held) => match &result {
+                Err(error) if self.refused(&object, &held, error, now) => {}
+                _ => self.written(&object, result, now),
+            },
             Job::Status(object, _, _, before) => {
                 let wrote = result.is_ok();
                 self.written(&object, result, now);
@@ -206,12 +209,15 @@ impl Term {
             }
             Job::LookAtCrd(objects) => self.looked(&objects, result, now),
             Job::Notice(_) => self.notices_running -= 1,
-            Job::CreateZone(zone, ..) | Job::ZoneStatus(zone, ..) => {
-                self.zone_busy.remove(&zone);
+            Job::CreateZone(ref zone, ..) | Job::ZoneStatus(ref zone, ..) => {
+                self.zone_busy.remove(zone);
                 if let Ok(Some(seen)) = result {
-                    self.zone_answered(&zone, *seen);
+                    self.zone_answered(zone, *seen);
+                    if matches!(job, Job::CreateZone(..)) {
+                        self.zone_made(zone);
+                    }
                 }
-                self.zones_due.insert(zone);
+                self.zones_due.insert(zone.clone());
             }
             Job::ClearZone(zone, _, _) => {
                 self.zone_busy.remove(&zone);
@@ -222,6 +228,37 @@ impl Term {
                 self.zones_due.insert(zone);
             }
         }
+    }
+
+    /// The API server did not store a change of finalizers. `false` where somebody was faster, which says nothing.
+    fn refused(&mut self, object: &ObjectId, held: &Held, error: &CallError, now: Instant) -> bool {
+        let Some(entry) = self.index.get_mut(object) else { return false };
+        let again = entry.refusal.as_ref().is_some_and(|before| before.version == held.version);
+        let (firm, lost) = match error.code() {
+            Some(404 | 409) => (false, true),
+            // What was seen is not so any more, or the object is not valid: the first time it may be either.
+            Some(422) => (again && entry.held.version == held.version, !again),
+            Some(429) | None => (false, false),
+            Some(code) => (code < 500, false),
+        };
+        let tries = entry.refusal.as_ref().map_or(0, |before| before.tries) + 1;
+        let wait = (FIRST_REFUSAL * 2u32.saturating_pow(tries.min(16))).min(LONGEST_REFUSAL);
+        let wait = wait.max(error.retry_after().unwrap_or_default());
+        let wait = if lost { Duration::ZERO } else { wait };
+        if error.code() != Some(404) && error.code() != Some(409) {
+            let (version, message) = (held.version.clone(), error.told().to_owned());
+            entry.refusal = Some(Refusal { version, message, firm, tries, again: now + wait });
+        }
+        if lost {
+            return false;
+        }
+        if firm || tries > PATIENT_TRIES {
+            self.index.balk(object);
+        }
+        self.outbox.ended(object, None, now);
+        self.timers.push(Reverse((now + wait, object.clone())));
+        self.look.insert(object.clone());
+        true
     }
 
     fn written(&mut self, object: &ObjectId, result: Result<Option<Box<Seen>>, CallError>, now: Instant) {
@@ -300,12 +337,12 @@ impl Term {
     fn complain(&mut self, object: &ObjectId, outcome: &Outcome) {
         let words = match outcome {
             Outcome::Refused(_, words) => words.clone(),
-            Outcome::Troubled(troubles) => {
-                troubles.iter().map(|one| one.message.as_str()).collect::<Vec<_>>().join("; ")
-            }
+            Outcome::Troubled(troubles) => conditions::in_words(troubles),
             _ => return,
         };
         let reason = conditions::word(outcome);
+        // There is no status that says all of it, so it goes where it is shortest: an event's own limit.
+        let words = conditions::cut(&words, 1000);
         tracing::warn!(object = object.as_str(), reason, "{words}");
         self.notice(object, true, reason, words, "Program");
     }

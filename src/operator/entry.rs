@@ -33,6 +33,10 @@ pub struct Entry {
     pub admitted: bool,
     /// The API server would not store the finalizer: nobody waits for this object.
     pub balked: bool,
+    /// What the API server said the last time that it did not store a change of our finalizer.
+    pub refusal: Option<Refusal>,
+    /// No other zone holds anything of it that would have to stay until its names are there.
+    pub arrived: bool,
     /// Its deletion is meant: the CRD itself was looked at and stays.
     pub honoured: bool,
     /// Everything that is wrong with it.
@@ -63,6 +67,21 @@ pub struct Entry {
     pub unwell: bool,
     /// Its status, as the API server has it.
     pub status: RecordStatus,
+}
+
+/// The API server's no to a change of our finalizer.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The version of the object that was to be changed.
+    pub version: String,
+    /// Its words.
+    pub message: String,
+    /// It means no, and will say so again; else it could not.
+    pub firm: bool,
+    /// How often.
+    pub tries: u32,
+    /// When it is tried again.
+    pub again: Instant,
 }
 
 /// The identity of an object in markers.
@@ -115,6 +134,8 @@ impl Entry {
             finalizer,
             admitted: finalizer || resource == Resource::Endpoint,
             balked: false,
+            refusal: None,
+            arrived: false,
             honoured: false,
             wish: if abandoned {
                 ObjectState::Abandoned
@@ -159,6 +180,15 @@ impl Entry {
         // Once stored and then taken off by somebody, it is put on again; the claims stay meanwhile.
         self.admitted |= before.admitted;
         self.balked = before.balked;
+        // Where it moved to another zone, the old one has something of it.
+        self.arrived = before.arrived && before.fed.iter().all(|zone| self.claims.iter().any(|(own, _)| own == zone));
+        if self.finalizer == before.finalizer && self.deleting == before.deleting {
+            self.refusal.clone_from(&before.refusal);
+            // Another object than the one that was refused is worth a try at once.
+            if let Some(refusal) = self.refusal.as_mut().filter(|_| self.generation != before.generation) {
+                refusal.again = self.changed_at;
+            }
+        }
         self.unwell = before.unwell;
         self.honoured = before.honoured && self.deleting;
         self.leaving_since = before.leaving_since.or(self.leaving_since);
@@ -172,6 +202,11 @@ impl Entry {
     /// Whether our finalizer belongs on it and is not there.
     pub fn wants_finalizer(&self) -> bool {
         self.resource == Resource::Record && self.is_live() && !self.finalizer && self.wish != ObjectState::Abandoned
+    }
+
+    /// Whether it is time to try to change its finalizers.
+    pub fn may_try(&self, now: Instant) -> bool {
+        self.refusal.as_ref().is_none_or(|refusal| refusal.again <= now)
     }
 
     /// Whether our finalizer is to come off, once its zones are rid of it.

@@ -47,6 +47,13 @@ pub struct Index {
     lost: BTreeMap<Name, FastSet<(ObjectId, Name)>>,
     /// Objects whose PTRs wait until it is known who has their names.
     unsettled: FastSet<ObjectId>,
+    /// Objects that may have something in a zone in which they declare nothing any more; it stays until their names are
+    /// where they are wished now.
+    moving: FastSet<ObjectId>,
+    /// Objects of whose state those zones are to be told.
+    arrived: FastSet<ObjectId>,
+    /// Whether objects that come now are new, and not just unknown.
+    begun: bool,
     revision: u64,
 }
 
@@ -63,6 +70,9 @@ impl Index {
             gone: FastSet::default(),
             lost: BTreeMap::new(),
             unsettled: FastSet::default(),
+            moving: FastSet::default(),
+            arrived: FastSet::default(),
+            begun: false,
             // 0 is what a zone has planned that was told of nothing yet.
             revision: 1,
         }
@@ -107,8 +117,13 @@ impl Index {
             }
         }
         let mut entry = Entry::read(resource, seen, &self.zones, &self.rights, now);
-        if let Some(before) = self.entries.get(&object) {
-            entry.follow(before);
+        match self.entries.get(&object) {
+            Some(before) => entry.follow(before),
+            // What is made now has published nothing yet.
+            None => entry.arrived = self.begun,
+        }
+        if !entry.arrived && entry.is_live() && object.declares_one_name() {
+            self.moving.insert(object.clone());
         }
         self.put(object.clone(), Some(entry));
         (object, Change::News)
@@ -173,6 +188,7 @@ impl Index {
         }
         let Some(entry) = entry else {
             self.unsettled.remove(&object);
+            self.moving.remove(&object);
             self.changed.remove(&object);
             self.gone.insert(object);
             return;
@@ -243,6 +259,28 @@ impl Index {
             if entry.separated != words {
                 entry.separated = words;
                 self.touch(&object);
+            }
+        }
+    }
+
+    /// The first lists are complete: what was not in them and comes later is new.
+    pub fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Whose names somebody else has, by a zone's plan of this revision. What the others have in other zones may go.
+    pub fn learn_stuck(&mut self, zone: &Name, revision: u64, stuck: FastSet<ObjectId>) {
+        let there = |object: &&ObjectId| {
+            let Some(entry) = self.entries.get(*object) else { return true };
+            let planned = entry.revision <= revision && entry.revision > 0;
+            planned && !stuck.contains(*object) && self.forward_zones(entry).all(|own| own == zone)
+        };
+        let arrived: Vec<ObjectId> = self.moving.iter().filter(there).cloned().collect();
+        for object in arrived {
+            self.moving.remove(&object);
+            if let Some(entry) = self.entries.get_mut(&object) {
+                entry.arrived = true;
+                self.arrived.insert(object);
             }
         }
     }
@@ -329,6 +367,9 @@ impl Index {
             ObjectState::Present | ObjectState::Paused if kept_back() || self.waits(zone, entry) => {
                 ObjectState::Protected
             }
+            ObjectState::Present if !entry.arrived && !entry.claims.iter().any(|(own, _)| own == zone) => {
+                ObjectState::Protected
+            }
             state => state,
         }
     }
@@ -359,6 +400,7 @@ impl Index {
     pub fn has_news(&self) -> bool {
         !self.changed.is_empty()
             || !self.gone.is_empty()
+            || !self.arrived.is_empty()
             || self.dirty.values().any(|dirty| !dirty.names.is_empty() || dirty.released.is_some())
     }
 
@@ -370,12 +412,16 @@ impl Index {
         self.revision += 1;
         let changed = std::mem::take(&mut self.changed);
         let gone = std::mem::take(&mut self.gone);
+        let arrived = std::mem::take(&mut self.arrived);
         let mut edits = Vec::with_capacity(self.dirty.len());
         let zones: Vec<Name> = self.dirty.keys().cloned().collect();
         for zone in zones {
             let dirty = self.dirty.get_mut(&zone).map(std::mem::take).unwrap_or_default();
             let mut edit = ClaimsEdit { revision: self.revision, released: dirty.released, ..ClaimsEdit::default() };
-            for object in &changed {
+            let elsewhere = |object: &&ObjectId| {
+                self.entries.get(*object).is_some_and(|entry| !entry.claims.iter().any(|(own, _)| *own == zone))
+            };
+            for object in changed.iter().chain(arrived.iter().filter(elsewhere)) {
                 if let Some(entry) = self.entries.get(object) {
                     edit.objects.insert(object.clone(), Some(self.state_in(&zone, entry)));
                 }

@@ -229,3 +229,29 @@ fn everything_is_what_all_edits_come_to() {
     assert_eq!(sorted(&claims), sorted(&whole));
     assert_eq!((claims.objects.clone(), claims.revision), (whole.objects.clone(), whole.revision));
 }
+
+/// It moved to another zone: what it had in the old one stays until its name in the new one can be had.
+#[test]
+fn a_move_to_another_zone_keeps_what_was_until_what_is_wished_is_there() {
+    let mut index = index(Rights::Ordinary);
+    index.begin();
+    let (x, _) = apply(&mut index, seen("dns/x", 1, a("x", 1), "f"));
+    let told = index.take_edits();
+    let of = |told: &[(Name, ClaimsEdit)], zone: &str| {
+        told.iter().find(|(own, _)| *own == name(zone)).and_then(|(_, edit)| state(edit, &x))
+    };
+    let (old, new) = ("internal", "10.in-addr.arpa");
+    assert_eq!(of(&told, new), Some(ObjectState::Present), "what is made now has nothing anywhere");
+    let moved = json!({"name": "x.10.in-addr.arpa", "txt": ["hello"]});
+    apply(&mut index, seen("dns/x", 2, moved, "f"));
+    let told = index.take_edits();
+    assert_eq!((of(&told, old), of(&told, new)), (Some(ObjectState::Protected), Some(ObjectState::Present)));
+    let revision = index.get(&x).unwrap().revision;
+    index.learn_stuck(&name(old), revision, FastSet::default());
+    index.learn_stuck(&name(new), revision, [x.clone()].into_iter().collect());
+    assert!(!index.has_news(), "somebody else has the name");
+    index.learn_stuck(&name(new), revision, FastSet::default());
+    let told = index.take_edits();
+    assert_eq!((of(&told, old), of(&told, new)), (Some(ObjectState::Present), None));
+    assert_eq!(index.get(&x).unwrap().revision, revision, "its claims are as they were");
+}

@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod seats;
 mod term;
+mod zone_conditions;
 mod zone_turn;
 mod zones;
 

@@ -196,6 +196,12 @@ impl Report {
     }
 }
 
+/// Objects whose names somebody else has, by a plan.
+pub fn stuck(plan: &Plan) -> FastSet<ObjectId> {
+    let taken = plan.conflicts.iter().filter(|one| crate::plan::is_taken(one.reason));
+    taken.filter_map(|one| one.source.clone()).collect()
+}
+
 /// Addresses that their object cannot have, by a plan: PTRs that point back at them would lie.
 pub fn lost_addresses(plan: &Plan) -> FastSet<(ObjectId, Name)> {
     let of_address = plan.conflicts.iter().filter(|one| matches!(one.rtype, RrType::A | RrType::AAAA));

@@ -136,6 +136,7 @@ pub async fn operate(
             End::Stopped => break,
             End::Deposed => say("not leading any more: nothing is written"),
             End::Reload => say("the configuration was read again"),
+            End::Rewound => say("beginning anew with the restored data"),
         }
     }
     keeping.cancel();

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::index::{Change, Index};
 use super::jobs::{Done, Outbox};
 use super::numbers::Board;
-use super::report::{Report, lost_addresses};
+use super::report::{Report, lost_addresses, stuck};
 use super::seats::{Beginning, Seats};
 use super::zones::{Order, ZoneObject, object_name};
 use crate::cluster::{Calls, Followed, Lead, Leading, Resource, Seen, follow};
@@ -55,6 +55,8 @@ pub enum End {
     Deposed,
     /// The configuration is another one.
     Reload,
+    /// The API server's data were restored from a backup: everything is read anew.
+    Rewound,
 }
 
 /// One term.
@@ -102,6 +104,7 @@ pub struct Term {
     zones_rx: mpsc::Receiver<Name>,
     followed: mpsc::Receiver<Followed>,
     listed: Listed,
+    rewound: bool,
     complained: FastMap<Resource, &'static str>,
     // Watches end with the term.
     _watches: Vec<AbortOnDropHandle<()>>,
@@ -171,6 +174,7 @@ impl Term {
             zones_rx,
             followed,
             listed: Listed { endpoints: !setting.endpoints, ..Listed::default() },
+            rewound: false,
             complained: FastMap::default(),
             _watches: watches,
             setting,
@@ -218,6 +222,9 @@ impl Term {
                     break;
                 }
             }
+            if self.rewound {
+                break End::Rewound;
+            }
             if !started && self.listed.records && self.listed.zones && self.listed.endpoints {
                 if let Err(error) = self.start(past) {
                     tracing::error!("{error}");
@@ -233,7 +240,7 @@ impl Term {
         match end {
             // Nothing may be written any more: whatever is under way is cut off.
             End::Deposed => {}
-            End::Stopped | End::Reload => self.seats.stop().await,
+            End::Stopped | End::Reload | End::Rewound => self.seats.stop().await,
         }
         for (zone, seat) in self.seats.iter() {
             past.insert(zone.clone(), seat.status.borrow().past_brake.clone());
@@ -246,6 +253,7 @@ impl Term {
     /// All lists are complete: the workers may begin.
     fn start(&mut self, past: &BTreeMap<Name, PastBrake>) -> Result<(), crate::zone::EngineError> {
         self.index.take_edits();
+        self.index.begin();
         let now = jiff::Timestamp::now();
         let mut beginnings = BTreeMap::new();
         for settings in self.setting.config.zones() {
@@ -282,6 +290,11 @@ impl Term {
     /// News of objects.
     fn take(&mut self, news: Followed) {
         let now = Instant::now();
+        if let Followed::Changed(resource, _) | Followed::Gone(resource, _) = &news
+            && !self.complained.is_empty()
+        {
+            self.complained.remove(resource);
+        }
         match news {
             Followed::All(resource, all) => {
                 self.complained.remove(&resource);
@@ -320,6 +333,14 @@ impl Term {
                 if self.index.remove(&object, &seen.uid) {
                     self.noticed(&object);
                 }
+            }
+            Followed::Rewound(resource) => {
+                let kind = resource.plural();
+                tracing::warn!(
+                    kind,
+                    "the API server's data are older than what was seen of them: they were restored, and all is read anew"
+                );
+                self.rewound = true;
             }
             Followed::Lost(resource, error) => {
                 if error.is_absent() {
@@ -396,6 +417,7 @@ impl Term {
         let report = Report::of(&status, &self.index, before, SystemTime::now(), self.setting.stale_after);
         if let Some(plan) = status.plan.as_ref().filter(|_| report.revision > 0) {
             self.index.learn(&zone, report.revision, lost_addresses(plan));
+            self.index.learn_stuck(&zone, report.revision, stuck(plan));
         }
         let turned = before.is_some_and(|before| before.stale != report.stale);
         self.look.extend(before.into_iter().flat_map(|before| before.troubles.keys().cloned()));

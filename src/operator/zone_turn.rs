@@ -50,6 +50,7 @@ impl Term {
                 None => json!({}),
             };
             let job = Job::CreateZone(zone.clone(), object_name(zone), spec);
+            tracing::info!(zone = %zone, "its object is not there and is made");
             return self.begin_zone(zone, job);
         };
         // Until it was heard of, what is said of it stays.
@@ -84,6 +85,21 @@ impl Term {
     fn begin_zone(&mut self, zone: &Name, job: Job) {
         self.zone_busy.insert(zone.clone());
         self.begin(job);
+    }
+
+    /// The object of a zone was made. If somebody deleted one while no operator led, the mode that it had is not known: a
+    /// person who set one is told which counts now.
+    pub(super) fn zone_made(&mut self, zone: &Name) {
+        let Some(seat) = self.seats.get(zone) else { return };
+        let mode = mode_word(if self.observes(&seat.settings) { ZoneMode::Observe } else { ZoneMode::Repair });
+        let note = match self.modes.get(zone).copied().flatten() {
+            Some(_) => format!("made anew in the mode that the one before had: {mode}"),
+            None => format!(
+                "made in the mode of the configuration: {mode}. A mode that was set on an object of the zone before counts no \
+                 longer; what is to outlast the object belongs into the configuration (mode: at the zone)"
+            ),
+        };
+        self.zone_notice(zone, false, "Made", note, "Make");
     }
 
     /// The API server's answer about a zone's object.
@@ -124,7 +140,13 @@ impl Term {
                         seat.mailbox.release(hash.clone());
                     }
                     tracing::info!(zone = %zone, hash, "a person released what the brake holds");
-                    self.zone_notice(zone, false, "Released", format!("the held operations {hash} are released"));
+                    self.zone_notice(
+                        zone,
+                        false,
+                        "Released",
+                        format!("the held operations {hash} are released"),
+                        "Release",
+                    );
                 }
                 Order::Orphans(hash, keys) => {
                     let number = keys.len();
@@ -134,6 +156,7 @@ impl Term {
                         false,
                         "OrphansReleased",
                         format!("{number} orphans ({hash}) are being deleted"),
+                        "Release",
                     );
                     self.index.release_orphans(zone, keys);
                     self.releasing.insert(zone.clone(), self.index.revision() + 1);
@@ -144,7 +167,7 @@ impl Term {
                     let note = format!(
                         "spec.{field}: {hash} is not the hash of the present {what}, so nothing was done; see status for the present one"
                     );
-                    self.zone_notice(zone, true, "StaleRelease", note);
+                    self.zone_notice(zone, true, "StaleRelease", note, "Release");
                 }
             }
         }
@@ -162,7 +185,7 @@ impl Term {
         }
     }
 
-    fn zone_notice(&mut self, zone: &Name, warning: bool, reason: &str, note: String) {
+    fn zone_notice(&mut self, zone: &Name, warning: bool, reason: &str, note: String, action: &'static str) {
         let Some(object) = self.objects.get(zone) else { return };
         self.outbox.tell(Notice {
             resource: Resource::Zone,
@@ -172,7 +195,7 @@ impl Term {
             warning,
             reason: reason.to_owned(),
             note,
-            action: "Release",
+            action,
         });
     }
 }

@@ -6,18 +6,21 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::conditions::cut;
 use super::report::Report;
+use super::zone_conditions;
 use crate::cluster::{Held, Seen};
 use crate::model::{FastSet, Name, OrphanKey};
 use crate::plan::{Orphan, Plan};
 use crate::spec::{
-    Condition, ConflictSample, OrphanSample, Orphans, ZoneBrake, ZoneHeld, ZoneMode, ZoneObjectStatus, ZoneSets,
-    ZoneSpec,
+    ConflictSample, OrphanSample, Orphans, ZoneBrake, ZoneHeld, ZoneMode, ZoneObjectStatus, ZoneSets, ZoneSpec,
 };
 use crate::zone::{PastBrake, ZoneStatus};
 
 /// Most conflicts and orphans that a status shows.
 const SAMPLE: usize = 8;
+/// Most octets of who holds or declares something; the CRD takes 1024 characters.
+const TEXT: usize = 1000;
 /// How often a status is written at most.
 const PACE: Duration = Duration::from_secs(1);
 /// The same, when nothing but the serial moved.
@@ -156,8 +159,8 @@ pub fn status(status: &ZoneStatus, report: &Report, object: &ZoneObject, observe
                 name: one.name.to_relaxed(),
                 r#type: one.rtype.to_string(),
                 reason: one.reason.to_owned(),
-                owner: Some(one.owner.clone()).filter(|owner| !owner.is_empty()),
-                source: one.source.as_ref().map(ToString::to_string),
+                owner: Some(cut(&one.owner, TEXT)).filter(|owner| !owner.is_empty()),
+                source: one.source.as_ref().map(|source| cut(source.as_str(), TEXT)),
             })
             .collect();
         new.orphan_sample = plan
@@ -167,7 +170,7 @@ pub fn status(status: &ZoneStatus, report: &Report, object: &ZoneObject, observe
             .map(|one| OrphanSample {
                 name: one.name.to_relaxed(),
                 r#type: one.rtype.to_string(),
-                resource: one.resource.to_string(),
+                resource: cut(one.resource.as_str(), TEXT),
             })
             .collect();
         new.brake = brake(&status.past_brake, &object.status);
@@ -178,7 +181,7 @@ pub fn status(status: &ZoneStatus, report: &Report, object: &ZoneObject, observe
         Some(_) if moved => Some(now.to_owned()),
         _ => object.status.last_sync.clone(),
     };
-    new.conditions = conditions(plan, report, object, observe, now);
+    new.conditions = zone_conditions::conditions(status, report, object, observe, now);
     new
 }
 
@@ -199,52 +202,6 @@ fn brake(past: &PastBrake, before: &ZoneObjectStatus) -> Option<ZoneBrake> {
         brake.since.clone_from(&old.since);
     }
     Some(brake)
-}
-
-fn conditions(plan: Option<&Plan>, report: &Report, object: &ZoneObject, observe: bool, now: &str) -> Vec<Condition> {
-    let server_error = report.error.as_ref().filter(|_| report.serial.is_none() || report.failing_since.is_some());
-    let reachable = match server_error {
-        Some((reason, words, _)) => ("False", *reason, words.clone()),
-        None if report.serial.is_none() => ("Unknown", "Pending", "the zone was not read yet".to_owned()),
-        None => ("True", "Reachable", "the server answers, and the zone was read in full".to_owned()),
-    };
-    let in_sync = match plan {
-        _ if reachable.0 != "True" => ("Unknown", reachable.1, "what the zone holds now is not known".to_owned()),
-        None => ("Unknown", "Pending", "the zone was not planned yet".to_owned()),
-        Some(plan) => {
-            let due = plan.changes.iter().filter(|change| !change.held).count() + plan.deferred;
-            if let Some(held) = &plan.held {
-                let words = format!(
-                    "{} operations are held; if they are meant, set spec.release to {}",
-                    held.deletes + held.replaces + held.takeovers,
-                    held.hash
-                );
-                ("False", "BrakeHeld", words)
-            } else if observe && due > 0 {
-                ("False", "Observe", "changes would be due; the zone is only observed".to_owned())
-            } else if due > 0 {
-                ("False", "Pending", "changes are on their way".to_owned())
-            } else if !plan.conflicts.is_empty() {
-                ("False", "Conflicts", "some declarations cannot be fulfilled; see their objects".to_owned())
-            } else {
-                ("True", "InSync", "the zone holds what is declared".to_owned())
-            }
-        }
-    };
-    [("Reachable", reachable), ("InSync", in_sync)]
-        .into_iter()
-        .map(|(kind, (state, reason, message))| {
-            let before = object.status.conditions.iter().find(|one| one.r#type == kind && one.status == state);
-            Condition {
-                r#type: kind.to_owned(),
-                status: state.to_owned(),
-                observed_generation: Some(object.generation),
-                last_transition_time: before.map_or_else(|| now.to_owned(), |one| one.last_transition_time.clone()),
-                reason: reason.to_owned(),
-                message,
-            }
-        })
-        .collect()
 }
 
 /// Whether a status that differs may be written now, so long after the last.

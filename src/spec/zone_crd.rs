@@ -111,13 +111,14 @@ fn count(description: &str) -> Value {
 }
 
 fn status() -> Value {
-    let pending = |kind: &str| json!({"type": kind, "status": "Unknown", "reason": "Pending", "message": "waiting for the operator", "lastTransitionTime": "1970-01-01T00:00:00Z"});
+    let pending = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "Pending", "message": "waiting for the operator", "lastTransitionTime": "1970-01-01T00:00:00Z"});
     let name = || any_text("Owner name.", limits::NAME);
     let kind = || any_text("Type.", limits::TYPE);
     json!({
         "type": "object",
         "description": "What became of it: a report, never a basis for a write.",
-        "default": {"conditions": [pending("Reachable"), pending("InSync")]},
+        // Without Reconciling a zone that nobody has looked at would count as current for kstatus.
+        "default": {"conditions": [pending("Reachable", "Unknown"), pending("InSync", "Unknown"), pending("Reconciling", "True")]},
         "properties": {
             "observedGeneration": {"type": "integer", "format": "int64", "description": "The generation that this report is about."},
             "zone": any_text("The zone's absolute name; the object's own name may be a replacement for it.", limits::NAME),
@@ -159,7 +160,7 @@ fn status() -> Value {
             "orphanSample": sample("At most 8 of the orphans.", &["name", "type", "resource"], json!({
                 "name": name(), "type": kind(), "resource": any_text("The object that its marker names.", limits::STATUS_TEXT),
             })),
-            "conditions": {"type": "array", "description": "Reachable, InSync.", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"], "maxItems": 16,
+            "conditions": {"type": "array", "description": "Reachable, InSync; Reconciling while something will pass by itself, Stalled while a person is needed.", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"], "maxItems": 16,
                 "items": {"type": "object", "required": ["type", "status", "lastTransitionTime", "reason", "message"], "properties": {
                     "type": any_text("Condition.", 316), "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
                     "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0},

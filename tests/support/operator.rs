@@ -1,7 +1,9 @@
 //! A cluster, a Knot and operators between them: what the operator's suites share.
+//! [`Place`] is the half without a cluster, for suites that bring an API server of their own.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,9 +16,29 @@ use super::{parts, wait};
 pub struct World {
     /// The cluster.
     pub cluster: Cluster,
+    /// The rest.
+    pub place: Place,
+}
+
+/// A Knot with four zones and a configuration, without a cluster.
+pub struct Place {
     /// The server.
     pub knot: Knot,
     dir: tempfile::TempDir,
+}
+
+impl Deref for World {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Place {
+        &mut self.place
+    }
 }
 
 /// A running operator; killed on drop.
@@ -46,45 +68,10 @@ impl World {
 
     /// All of it.
     pub fn with(setup: &Setup) -> Option<World> {
-        let knot = parts::need("knot")?;
+        parts::need("knot")?;
         let cluster = Cluster::with(setup)?;
         cluster.install_crds();
-        let knot = Knot::start(&knot);
-        let dir = tempfile::Builder::new().prefix("kw-operator").tempdir().unwrap();
-        std::fs::write(dir.path().join("key.b64"), KEYS[0].1).unwrap();
-        let world = World { cluster, knot, dir };
-        world.configure("");
-        Some(world)
-    }
-
-    /// Writes the configuration, with `more` at its end.
-    pub fn configure(&self, more: &str) {
-        let zones = ["internal, externalDns: [{prefix: \"k8s.\"}]", "10.in-addr.arpa", "s3.garage.internal"];
-        self.configure_zones(&zones, more);
-    }
-
-    /// Writes the configuration with these zones.
-    pub fn configure_zones(&self, zones: &[&str], more: &str) {
-        let addr = self.knot.addr;
-        let zones: String = zones.iter().map(|zone| format!("      - {{name: {zone}}}\n")).collect();
-        let text = format!(
-            "owner: home\nservers:\n  - name: routy\n    address: {addr}\n    \
-             tsig: {{name: operator, algorithm: hmac-sha256, secretFile: key.b64}}\n    zones:\n{zones}{more}"
-        );
-        // In one step: half a file is a bad version, which is refused for good reason.
-        let (new, path) = (self.dir.path().join("new.yaml"), self.config());
-        std::fs::write(&new, text).unwrap();
-        std::fs::rename(new, path).unwrap();
-    }
-
-    /// The configuration's path.
-    pub fn config(&self) -> std::path::PathBuf {
-        self.dir.path().join("knotwork.yaml")
-    }
-
-    /// A folder for whatever a test needs.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
+        Some(World { cluster, place: Place::start()? })
     }
 
     /// Starts an operator, and waits until it leads and has read its zones.
@@ -103,59 +90,6 @@ impl World {
     pub fn operator_as(&self, name: &str, user: &str, flags: &[&str]) -> Operator {
         let kubeconfig = self.cluster.kubeconfig_of(user);
         self.operator_to(name, &kubeconfig, flags)
-    }
-
-    /// The same by a kubeconfig.
-    pub fn operator_to(&self, name: &str, kubeconfig: &Path, flags: &[&str]) -> Operator {
-        let command = |[port, _]: [u16; 2]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_knotwork"));
-            command.args(["operator", "--listen", &format!("127.0.0.1:{port}")]);
-            if !flags.contains(&"--namespace") {
-                command.args(["--namespace", "default"]);
-            }
-            command.arg("-c").arg(self.config()).arg("--kubeconfig").arg(kubeconfig).args(flags);
-            command
-        };
-        let (program, port) = Guarded::on_ports(self.dir.path(), name, command);
-        Operator { program, listen: SocketAddr::from(([127, 0, 0, 1], port)) }
-    }
-
-    /// What the server answers: values, sorted.
-    pub fn dig(&self, name: &str, rtype: &str) -> Vec<String> {
-        let port = self.knot.addr.port().to_string();
-        let out = Command::new("dig")
-            .args(["@127.0.0.1", "-p", &port, "+short", "+norecurse", "+tries=3", "+time=5", name, rtype])
-            .output()
-            .unwrap();
-        let mut lines: Vec<String> = String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    }
-
-    /// Another writer adds records, in zone-file form.
-    pub fn foreign(&self, records: &[&str]) {
-        let adds: String = records.iter().map(|record| format!("update add {record}\n")).collect();
-        self.nsupdate(&format!("zone internal\n{adds}send\n"));
-    }
-
-    /// Another writer removes a record.
-    pub fn remove(&self, record: &str) {
-        self.nsupdate(&format!("zone internal\nupdate delete {record}\nsend\n"));
-    }
-
-    /// What `nsupdate` is told.
-    pub fn nsupdate(&self, script: &str) {
-        let (key, secret) = KEYS[2];
-        let mut child = Command::new("nsupdate")
-            .args(["-v", "-y", &format!("hmac-sha256:{key}:{secret}")])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let script = format!("server 127.0.0.1 {}\n{script}", self.knot.addr.port());
-        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-        let done = child.wait_with_output().unwrap();
-        assert!(done.status.success(), "{}\n{script}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// Waits for a state.
@@ -214,6 +148,109 @@ impl World {
         let path = "jsonpath={range .items[*]}{.regarding.name}|{.type} {.reason} {.note}{\"\\n\"}{end}";
         let all = self.cluster.must(&["get", "events.events.k8s.io", "-A", "-o", path]);
         all.lines().filter_map(|line| line.strip_prefix(&format!("{name}|"))).map(str::to_owned).collect()
+    }
+}
+
+impl Place {
+    /// All of it; `None` where a part is missing (said loudly).
+    pub fn start() -> Option<Place> {
+        let knot = Knot::start(&parts::need("knot")?);
+        let dir = tempfile::Builder::new().prefix("kw-operator").tempdir().unwrap();
+        std::fs::write(dir.path().join("key.b64"), KEYS[0].1).unwrap();
+        let place = Place { knot, dir };
+        place.configure("");
+        Some(place)
+    }
+
+    /// Writes the configuration, with `more` at its end.
+    pub fn configure(&self, more: &str) {
+        let zones = ["internal, externalDns: [{prefix: \"k8s.\"}]", "10.in-addr.arpa", "s3.garage.internal"];
+        self.configure_zones(&zones, more);
+    }
+
+    /// Writes the configuration with these zones.
+    pub fn configure_zones(&self, zones: &[&str], more: &str) {
+        let addr = self.knot.addr;
+        let zones: String = zones.iter().map(|zone| format!("      - {{name: {zone}}}\n")).collect();
+        let text = format!(
+            "owner: home\nservers:\n  - name: routy\n    address: {addr}\n    \
+             tsig: {{name: operator, algorithm: hmac-sha256, secretFile: key.b64}}\n    zones:\n{zones}{more}"
+        );
+        // In one step: half a file is a bad version, which is refused for good reason.
+        let (new, path) = (self.dir.path().join("new.yaml"), self.config());
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, path).unwrap();
+    }
+
+    /// The configuration's path.
+    pub fn config(&self) -> std::path::PathBuf {
+        self.dir.path().join("knotwork.yaml")
+    }
+
+    /// A folder for whatever a test needs.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The same by a kubeconfig.
+    pub fn operator_to(&self, name: &str, kubeconfig: &Path, flags: &[&str]) -> Operator {
+        self.operator_in(name, kubeconfig, flags, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub fn operator_in(&self, name: &str, kubeconfig: &Path, flags: &[&str], env: &[(&str, &str)]) -> Operator {
+        let command = |[port, _]: [u16; 2]| {
+            // Only arguments are passed on to a guarded program.
+            let mut command = Command::new("env");
+            command.args(env.iter().map(|(name, value)| format!("{name}={value}")));
+            command.arg(env!("CARGO_BIN_EXE_knotwork"));
+            command.args(["operator", "--listen", &format!("127.0.0.1:{port}")]);
+            if !flags.contains(&"--namespace") {
+                command.args(["--namespace", "default"]);
+            }
+            command.arg("-c").arg(self.config()).arg("--kubeconfig").arg(kubeconfig).args(flags);
+            command
+        };
+        let (program, port) = Guarded::on_ports(self.dir.path(), name, command);
+        Operator { program, listen: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+
+    /// What the server answers: values, sorted.
+    pub fn dig(&self, name: &str, rtype: &str) -> Vec<String> {
+        let port = self.knot.addr.port().to_string();
+        let out = Command::new("dig")
+            .args(["@127.0.0.1", "-p", &port, "+short", "+norecurse", "+tries=3", "+time=5", name, rtype])
+            .output()
+            .unwrap();
+        let mut lines: Vec<String> = String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    /// Another writer adds records, in zone-file form.
+    pub fn foreign(&self, records: &[&str]) {
+        let adds: String = records.iter().map(|record| format!("update add {record}\n")).collect();
+        self.nsupdate(&format!("zone internal\n{adds}send\n"));
+    }
+
+    /// Another writer removes a record.
+    pub fn remove(&self, record: &str) {
+        self.nsupdate(&format!("zone internal\nupdate delete {record}\nsend\n"));
+    }
+
+    /// What `nsupdate` is told.
+    pub fn nsupdate(&self, script: &str) {
+        let (key, secret) = KEYS[2];
+        let mut child = Command::new("nsupdate")
+            .args(["-v", "-y", &format!("hmac-sha256:{key}:{secret}")])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let script = format!("server 127.0.0.1 {}\n{script}", self.knot.addr.port());
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        assert!(done.status.success(), "{}\n{script}", String::from_utf8_lossy(&done.stderr));
     }
 }
 

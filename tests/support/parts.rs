@@ -116,6 +116,10 @@ pub fn find(part: &str) -> Option<Program> {
         "bind" => single("named"),
         "etcd" => compiled("etcd", part),
         "kube-apiserver" | "kubectl" | "kube-controller-manager" => compiled("kubernetes", part),
+        "libfaketime" => {
+            let path = PathBuf::from("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
+            path.is_file().then(|| Program { argv: vec![path.display().to_string()] })
+        }
         part if part.starts_with("resolved-") => {
             let daemon = cache().join("parts").join(part).join("root/usr/lib/systemd/systemd-resolved");
             (daemon.is_file() && namespaces()).then(|| Program { argv: vec![daemon.display().to_string()] })

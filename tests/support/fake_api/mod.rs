@@ -11,6 +11,7 @@ pub mod serve;
 pub mod store;
 pub mod watch;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,6 +33,14 @@ pub enum Fault {
     Cut,
     /// It is carried out, and the connection is cut instead of an answer.
     LoseAnswer,
+    /// A watch is opened, and the stream says this code at once.
+    InStream(u16),
+    /// A watch is opened, and nothing is ever said.
+    Silent,
+    /// A watch is opened and ended at once.
+    Ended,
+    /// A list, or the beginning of a watch, is of the moment of [`FakeApi::remember`]; such a watch says nothing more.
+    Stale,
 }
 
 /// The requests that a fault is for.
@@ -71,6 +80,8 @@ struct World {
     /// How often bookmarks were sent.
     bookmarks: u64,
     watching: usize,
+    /// What [`FakeApi::remember`] took.
+    remembered: (u64, BTreeMap<Key, Value>),
 }
 
 /// The world, and a bell that rings when it changed.
@@ -133,6 +144,9 @@ impl FakeApi {
         ];
         resources.push(defined(&knotwork::spec::crd::crd()));
         resources.push(defined(&knotwork::spec::policy_crd::crd()));
+        resources.push(defined(&knotwork::spec::zone_crd::crd()));
+        let crds = "customresourcedefinitions";
+        resources.push(builtin("apiextensions.k8s.io", "v1", crds, "CustomResourceDefinition", false, false));
         let world = World {
             store: Store { version: 100, ..Store::default() },
             resources,
@@ -141,6 +155,7 @@ impl FakeApi {
             dropped: 0,
             bookmarks: 0,
             watching: 0,
+            remembered: (0, BTreeMap::new()),
         };
         let shared = Arc::new(Shared { world: Mutex::new(world), bell: tokio::sync::watch::Sender::new(0) });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -183,7 +198,8 @@ impl FakeApi {
         self.shared.ring();
     }
 
-    /// The next `times` requests of this verb (`*` for any) whose path contains `path` shall go wrong. Rules are tried in
+    /// The next `times` requests of this verb (`*` for any) whose path contains `path` (ends with it, if `$`
+    /// is its end) shall go wrong. Rules are tried in
     /// the order in which they were given.
     pub fn fail(&self, verb: &str, path: &str, times: usize, fault: Fault) {
         let rule = Rule { verb: verb.into(), path: path.into(), left: times, fault };
@@ -207,6 +223,25 @@ impl FakeApi {
         world.store.version += 1;
         world.store.forgotten = world.store.version;
         world.store.history.clear();
+    }
+
+    /// Takes down how all is now, for [`Fault::Stale`] and [`FakeApi::restore`].
+    pub fn remember(&self) {
+        let mut world = self.shared.world();
+        world.remembered = (world.store.version, world.store.objects.clone());
+    }
+
+    /// All is as it was, the version too, as after a restored backup; watches break and cannot resume.
+    pub fn restore(&self) {
+        let mut world = self.shared.world();
+        let (version, objects) = world.remembered.clone();
+        world.store.version = version;
+        world.store.objects = objects;
+        world.store.history.clear();
+        world.store.forgotten = version;
+        world.dropped += 1;
+        drop(world);
+        self.shared.ring();
     }
 
     /// Sends a bookmark to the watches that allow it.

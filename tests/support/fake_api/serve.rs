@@ -259,7 +259,7 @@ async fn answer(
             }
             return response;
         }
-        Some(Fault::LoseAnswer) | None => {}
+        Some(Fault::LoseAnswer | Fault::InStream(_) | Fault::Silent | Fault::Ended | Fault::Stale) | None => {}
     }
 
     let found = parsed.and_then(|(verb, [group, version], [plural, namespace, name, sub])| {
@@ -287,7 +287,12 @@ async fn answer(
     };
     if call.verb == "watch" {
         note(200);
-        return watch::stream(shared.clone(), call);
+        return watch::stream(shared.clone(), call, fault);
+    }
+    if fault == Some(Fault::Stale) {
+        let list = stale(&shared.world(), &call);
+        note(200);
+        return json_response(200, &list);
     }
     let done = perform(&mut shared.world(), &call, &media, &text);
     shared.ring();
@@ -303,8 +308,13 @@ async fn answer(
 }
 
 fn take_fault(world: &mut World, verb: &str, path: &str) -> Option<Fault> {
-    let fits =
-        |rule: &&mut super::Rule| rule.left > 0 && (rule.verb == "*" || rule.verb == verb) && path.contains(&rule.path);
+    let fits = |rule: &&mut super::Rule| {
+        let place = match rule.path.strip_suffix('$') {
+            Some(end) => path.ends_with(end),
+            None => path.contains(&rule.path),
+        };
+        rule.left > 0 && (rule.verb == "*" || rule.verb == verb) && place
+    };
     let rule = world.rules.iter_mut().find(fits)?;
     rule.left -= 1;
     Some(rule.fault.clone())
@@ -324,6 +334,18 @@ fn discovery(world: &World, path: &str) -> Option<Value> {
     });
     let list = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": wanted, "resources": entries.collect::<Vec<_>>()});
     (!of.is_empty()).then_some(list)
+}
+
+/// A list of what there was when it was taken down.
+fn stale(world: &World, call: &Call) -> Value {
+    let (version, objects) = &world.remembered;
+    let all = objects.iter().filter(|(key, object)| call.wants(key, object));
+    let items: Vec<Value> = all.map(|(_, object)| call.shown(object)).collect();
+    let (kind, api) = match call.partial {
+        true => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
+        false => (format!("{}List", call.resource.kind), call.resource.api_version()),
+    };
+    json!({"kind": kind, "apiVersion": api, "metadata": {"resourceVersion": version.to_string()}, "items": items})
 }
 
 /// Every verb but `watch`.

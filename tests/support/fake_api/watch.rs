@@ -10,9 +10,9 @@ use axum::http::header;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::serve::Call;
 use super::store::Change;
+use super::{Fault, Shared};
 
 /// One watch.
 struct Watch {
@@ -26,6 +26,8 @@ struct Watch {
     bookmarks: u64,
     deadline: Option<tokio::time::Instant>,
     over: bool,
+    /// Says what is waiting, and nothing more.
+    mute: bool,
 }
 
 impl Drop for Watch {
@@ -35,7 +37,7 @@ impl Drop for Watch {
 }
 
 /// Answers a watch.
-pub(super) fn stream(shared: Arc<Shared>, call: Call) -> Response {
+pub(super) fn stream(shared: Arc<Shared>, call: Call, fault: Option<Fault>) -> Response {
     let bell = shared.bell.subscribe();
     let asked = |name: &str| call.query.get(name).map(String::as_str).unwrap_or_default();
     let from: u64 = asked("resourceVersion").parse().unwrap_or(0);
@@ -51,18 +53,28 @@ pub(super) fn stream(shared: Arc<Shared>, call: Call) -> Response {
         dropped: world.dropped,
         bookmarks: world.bookmarks,
         deadline,
-        over: false,
+        over: fault == Some(Fault::Ended),
+        mute: matches!(fault, Some(Fault::Silent | Fault::Stale)),
         shared: shared.clone(),
         call,
     };
-    if initial || from == 0 {
-        for (key, object) in &world.store.objects {
+    if let Some(Fault::InStream(code)) = fault {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "the test wants it so", "reason": if code == 410 { "Expired" } else { "InternalError" }, "code": code});
+        watch.lines.push_back(json!({"type": "ERROR", "object": status}));
+        watch.over = true;
+    } else if matches!(fault, Some(Fault::Silent | Fault::Ended)) {
+        // Not even what happened already.
+    } else if initial || from == 0 {
+        let stale = fault == Some(Fault::Stale);
+        let objects = if stale { &world.remembered.1 } else { &world.store.objects };
+        for (key, object) in objects {
             if watch.call.wants(key, object) {
                 let line = json!({"type": "ADDED", "object": watch.call.shown(object)});
                 watch.lines.push_back(line);
             }
         }
-        watch.seen = world.store.version;
+        watch.seen = if stale { world.remembered.0 } else { world.store.version };
         if initial {
             let end = watch.bookmark(json!({"k8s.io/initial-events-end": "true"}));
             watch.lines.push_back(end);
@@ -90,6 +102,13 @@ impl Watch {
             }
             if self.over {
                 return None;
+            }
+            if self.mute {
+                let began = self.dropped;
+                while self.shared.world().dropped == began {
+                    self.bell.changed().await.ok()?;
+                }
+                return Some(Err(io::ErrorKind::ConnectionReset.into()));
             }
             self.bell.mark_unchanged();
             if !self.look() {
