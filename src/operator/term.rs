@@ -422,7 +422,14 @@ impl Term {
         let turned = before.is_some_and(|before| before.stale != report.stale);
         self.look.extend(before.into_iter().flat_map(|before| before.troubles.keys().cloned()));
         self.look.extend(report.troubles.keys().cloned());
-        self.look.extend(self.undecided.iter().cloned());
+        // The news say nothing of objects that were not told to the zone yet; there may be thousands of them.
+        let troubled = report.error.is_some() || before.is_some_and(|before| before.error.is_some());
+        let concerned = |object: &&ObjectId| {
+            self.index.get(object).is_none_or(|entry| {
+                entry.deleting || entry.admitted && (troubled || entry.revision > 0 && entry.revision <= report.revision)
+            })
+        };
+        self.look.extend(self.undecided.iter().filter(concerned).cloned());
         self.look.extend(self.leaving.iter().cloned());
         if turned {
             let concerned = self.index.iter().filter(|(_, entry)| entry.zones().contains(&zone));
