@@ -197,6 +197,7 @@ impl World {
 
 pub(super) fn object_id(name: &str) -> ObjectId {
     match name.split_once('/') {
+        Some(("dnsendpoint", _)) => ObjectId::new(name),
         Some((namespace, name)) => ObjectId::static_record(namespace, name),
         None => ObjectId::static_record("dns", name),
     }

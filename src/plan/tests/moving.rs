@@ -3,14 +3,14 @@
 use super::*;
 
 fn renamed(there: &str) -> World {
-    World::new().claim("staticdnsrecord/dns/x", "old A 10.0.0.1").settle().there(there)
+    World::new().claim("x", "old A 10.0.0.1").settle().there(there)
 }
 
 #[test]
 fn the_old_set_stays_until_the_new_name_can_be_had() {
     for there in ["new A 10.9.0.1", "new DHCID x"] {
         let world = renamed(there);
-        let moved = world.without("staticdnsrecord/dns/x").claim("staticdnsrecord/dns/x", "new A 10.0.0.1");
+        let moved = world.without("x").claim("x", "new A 10.0.0.1");
         let plan = moved.plan();
         assert!(plan.changes.is_empty() && plan.is_settled(), "{:?}", lines(&plan));
         assert_eq!(plan.conflicts.len(), 1);
@@ -24,17 +24,15 @@ fn the_old_set_stays_until_the_new_name_can_be_had() {
 
 #[test]
 fn what_somebody_else_declares_or_deletes_is_not_held_up_by_it() {
-    let stuck =
-        renamed("new A 10.9.0.1").without("staticdnsrecord/dns/x").claim("staticdnsrecord/dns/x", "new A 10.0.0.1");
+    let stuck = renamed("new A 10.9.0.1").without("x").claim("x", "new A 10.0.0.1");
     // Somebody else declares the old name now.
-    let wanted = stuck.clone().claim("staticdnsrecord/dns/y", "old A 10.0.0.2");
+    let wanted = stuck.clone().claim("y", "old A 10.0.0.2");
     assert!(!wanted.plan().changes.is_empty(), "{:?}", lines(&wanted.plan()));
     // The object is deleted.
-    let gone =
-        stuck.clone().without("staticdnsrecord/dns/x").state("staticdnsrecord/dns/x", Some(ObjectState::Deleting));
+    let gone = stuck.clone().without("x").state("x", Some(ObjectState::Deleting));
     assert_eq!(lines(&gone.plan()), ["delete old A"]);
     // An edit back takes nothing out either.
-    let back = stuck.without("staticdnsrecord/dns/x").claim("staticdnsrecord/dns/x", "old A 10.0.0.1");
+    let back = stuck.without("x").claim("x", "old A 10.0.0.1");
     assert!(back.plan().changes.is_empty());
 }
 
