@@ -42,12 +42,11 @@ pub fn crd() -> Value {
     crd
 }
 
-fn declared(group: &str, prefix: &str, index: usize) -> DynamicObject {
+fn declared(group: &str, object: &str, name: &str, index: usize) -> DynamicObject {
     let address = format!("10.{}.{}.{}", 1 + index / 62_500, index / 250 % 250, index % 250 + 1);
     serde_json::from_value(json!({
         "apiVersion": format!("{group}/v1alpha1"), "kind": "StaticDNSRecord",
-        "metadata": {"name": format!("{prefix}{index}")},
-        "spec": {"name": format!("{prefix}{index}.internal"), "a": [address]},
+        "metadata": {"name": object}, "spec": {"name": name, "a": [address]},
     }))
     .expect("an object")
 }
@@ -55,15 +54,15 @@ fn declared(group: &str, prefix: &str, index: usize) -> DynamicObject {
 /// Applies so many objects, as fast as the server takes them.
 pub async fn apply(api: &Api<DynamicObject>, group: &str, count: usize) {
     let all = stream::iter(0..count).map(|index| {
-        let (api, object) = (api.clone(), declared(group, "n", index));
+        let (api, object) = (api.clone(), declared(group, &format!("n{index}"), &format!("n{index}.internal"), index));
         async move { api.create(&PostParams::default(), &object).await.expect("created") }
     });
     all.buffer_unordered(WIDTH).for_each(|_| async {}).await;
 }
 
 /// Applies one.
-pub async fn apply_one(api: &Api<DynamicObject>, group: &str, prefix: &str, index: usize) {
-    api.create(&PostParams::default(), &declared(group, prefix, index)).await.expect("created");
+pub async fn apply_one(api: &Api<DynamicObject>, group: &str, object: &str, name: &str) {
+    api.create(&PostParams::default(), &declared(group, object, name, 0)).await.expect("created");
 }
 
 /// A status as the operator writes it.

@@ -426,7 +426,8 @@ impl Term {
         let troubled = report.error.is_some() || before.is_some_and(|before| before.error.is_some());
         let concerned = |object: &&ObjectId| {
             self.index.get(object).is_none_or(|entry| {
-                entry.deleting || entry.admitted && (troubled || entry.revision > 0 && entry.revision <= report.revision)
+                entry.deleting
+                    || entry.admitted && (troubled || entry.revision > 0 && entry.revision <= report.revision)
             })
         };
         self.look.extend(self.undecided.iter().filter(concerned).cloned());
