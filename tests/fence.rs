@@ -295,7 +295,8 @@ fn a_displaced_run_says_so_once() {
             line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
         };
         assert_eq!(number("not sent") + number("not confirmed"), 10_000, "{lines:#?}");
-        assert_eq!(number("not confirmed") > 0, point == "after-first", "{lines:#?}");
+        // A busy machine may have had some accepted before it slept at the other points, too.
+        assert!(number("not confirmed") > 0 || point != "after-first", "{lines:#?}");
         assert_eq!(ran.err.matches("another run of this installation wrote meanwhile").count(), 1, "{}", ran.err);
     }
 }

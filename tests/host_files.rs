@@ -194,8 +194,7 @@ fn f32_what_a_person_did_since_is_left_and_said() {
         assert_eq!(code, if path == "/etc/resolv.conf" { 2 } else { 3 }, "{what}: {text}");
         rested(&mut machine);
         let (code, text) = machine.run(ROLLBACK);
-        // Where nothing of ours is left in it, nothing is left to do.
-        assert_eq!(code, if path == "/etc/resolv.conf" { 0 } else { 3 }, "{what}: {text}");
+        assert_eq!(code, 3, "{what}: {text}");
         assert!(
             text.contains(&format!("{path}: somebody")) || text.contains(&format!("{path} stays")),
             "{what}: {text}"
@@ -205,11 +204,8 @@ fn f32_what_a_person_did_since_is_left_and_said() {
             true => machine.must(&format!("{ROLLBACK} --overwrite-edited")),
             false => machine.must(&format!("{mend}; {ROLLBACK}")),
         };
-        // The last one leaves an empty directory of ours with the memory of the file that was left.
-        if path != "/etc/resolv.conf" {
-            let after = etc(&mut machine);
-            assert!(after == before, "{what}: {:#?}", differs(&after, &before));
-        }
+        let after = etc(&mut machine);
+        assert!(after == before, "{what}: {:#?}", differs(&after, &before));
     }
 }
 
@@ -413,7 +409,7 @@ fn what_was_read_is_what_counts_and_one_works_at_a_time() {
     // A person's edit that comes while the change is on its way is theirs.
     machine.must(ROLLBACK);
     machine.mode("192.168.4.53", "drop");
-    let slow = format!("{POLICY}  probes:\n    - {{name: slow, query: pbs.maas, expect: {{any: true}}}}\n");
+    let slow = format!("{POLICY}  probes:\n    - {{name: slow, query: slow.example.net, expect: {{any: true}}}}\n");
     machine.mode("10.11.0.53", "drop");
     machine.write("/root/policy.yaml", &slow);
     machine.must(&format!("rm -f /root/out; (setsid sh -c '{APPLY}; echo \"ended $?\"' > /root/out 2>&1 &)"));

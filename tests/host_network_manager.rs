@@ -135,7 +135,7 @@ fn a_profile_carries_the_policy_through_everything_and_gets_its_own_back() {
         let (_, text) = machine.run(PLAN);
         assert!(text.contains("ipv4.dns-search: mine.test -> ~maas,~corp.example"), "{text}");
         assert!(text.contains("link eth1: networkManager (NetworkManager has the link"), "{text}");
-        same(&profiles(&mut machine), &before, &format!("a plan changes nothing"));
+        same(&profiles(&mut machine), &before, "a plan changes nothing");
 
         let text = machine.must(APPLY);
         eprintln!("{version}: {text}");

@@ -12,6 +12,7 @@ mod probe_paths;
 mod probes;
 mod profiles;
 mod repair;
+mod run;
 mod services;
 pub mod store;
 mod survey;

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::error::HostError;
-use super::transaction::{Host, Step, Tell, done_with};
+use super::run::done_with;
+use super::transaction::{Host, Step, Tell};
 use super::{links, services};
 use crate::hostplan::{Effect, HostPlan, Stage};
 use crate::resolved::resolve1::Resolve1;

@@ -7,17 +7,15 @@ use super::deadman;
 use super::error::HostError;
 use super::journal::{FileEntry, LinkEntry, ProfileEntry, State, Transaction, new_id, now};
 use super::probes::{self, Probed};
+use super::run::Run;
 use super::store::Store;
-use super::undo::{AWAY, Undone, same, undo};
+use super::undo::{AWAY, Undone, undo};
 use super::{links, services};
 use crate::hostplan::paths;
 use crate::hostplan::{Effect, HostPlan, ProfileStep, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read};
 use crate::resolved::Bus;
-use crate::resolved::fault::step;
 use crate::resolved::files::HostFiles;
-use crate::resolved::resolve1::Resolve1;
-use crate::split::facts::{DefaultRoute, FileKind, Link};
-use crate::split::policy::Probe;
+use crate::split::facts::{DefaultRoute, Link};
 use crate::split::wish::{LinkWish, Wish};
 use crate::split::{HostFacts, SystemdVersion};
 
@@ -387,203 +385,6 @@ impl Host {
         self.store.keep(tx)?;
         let _ = std::fs::remove_file(self.store.confirmation(&tx.id));
         Ok(())
-    }
-}
-
-/// One transaction while it runs.
-struct Run<'a, 'b> {
-    host: &'a Host,
-    wish: &'a Wish,
-    plan: &'a HostPlan,
-    tx: &'a mut Transaction,
-    /// What must go on passing though no policy says so.
-    implied: Vec<Probe>,
-    probes: Vec<Probed>,
-    tell: Tell<'b>,
-}
-
-impl Run<'_, '_> {
-    async fn changed(&mut self) -> Result<(), HostError> {
-        let passed_before = self.passing().await;
-        let back = self.set_back().await?;
-        self.stage(Stage::Before).await?;
-        self.set_links(&back).await?;
-        self.stage(Stage::Last).await?;
-        if let Some(bus) = &self.host.bus
-            && !crate::hostplan::preflight::is_nothing(self.wish)
-        {
-            Resolve1(bus).flush_caches().await?;
-            // A server that was taken for a poor one stays so until it is forgotten.
-            Resolve1(bus).reset_server_features().await?;
-            step("the cache is empty");
-        }
-        self.probe(&passed_before).await
-    }
-
-    async fn stage(&mut self, stage: Stage) -> Result<(), HostError> {
-        for step in self.plan.files.iter().filter(|step| step.stage == stage) {
-            // A person may have been at it while the probes ran: then it is theirs.
-            let volatile = step.path.starts_with(crate::hostplan::paths::VOLATILE);
-            if !volatile && !same(&self.host.files.see(&step.path), &step.from) {
-                return Err(HostError::ChangedMeanwhile { path: step.path.clone() });
-            }
-            let before = self.tx.record.files.get(&step.path).map(|known| &known.before);
-            let before = before.filter(|before| Want::again(before).as_ref() == Some(&step.to));
-            match before {
-                // Where a link of ours replaced a file, its owner and attributes are nowhere but in our memory.
-                Some(before) if step.from.kind != FileKind::File => self.host.files.put_back(&step.path, before)?,
-                _ => self.host.files.put(&step.path, &step.to)?,
-            }
-            let done = match before {
-                Some(_) if step.to != Want::Absent => "gave back",
-                _ => done_with(&step.to),
-            };
-            (self.tell)(Step::File(step.path.clone(), done));
-        }
-        for effect in self.plan.effects(stage) {
-            let Some(bus) = &self.host.bus else {
-                // Nobody has to be told, or there would be one.
-                continue;
-            };
-            let done = services::tell(bus, (&self.host.store, &self.host.files), effect, self.wish.systemd).await?;
-            if !done.is_empty() {
-                (self.tell)(Step::Service(done));
-            }
-        }
-        Ok(())
-    }
-
-    async fn set_back(&mut self) -> Result<Vec<String>, HostError> {
-        let Some(bus) = &self.host.bus else { return Ok(Vec::new()) };
-        links::set_back(bus, self.plan, |name, is_back| (self.tell)(Step::Link(name.to_owned(), is_back))).await
-    }
-
-    async fn set_links(&mut self, done: &[String]) -> Result<(), HostError> {
-        let Some(bus) = &self.host.bus else { return Ok(()) };
-        let set =
-            links::set_all(bus, self.plan, done, |name, is_back| (self.tell)(Step::Link(name.to_owned(), is_back)));
-        let set = set.await;
-        if matches!(set, Err(HostError::NotTaken { .. })) {
-            self.came_out_otherwise(bus).await?;
-        }
-        set
-    }
-
-    /// A link that resolved made something else of than it was told is still as we left it: written down, or the undo took it
-    /// for somebody else's and kept it. What holds anything that neither we nor the time before us had is not ours.
-    async fn came_out_otherwise(&mut self, bus: &Bus) -> Result<(), HostError> {
-        for step in self.plan.links.iter().filter(|step| step.over_bus) {
-            let Some(entry) = self.tx.links.iter_mut().find(|entry| entry.before.ifindex == step.wish.ifindex) else {
-                continue;
-            };
-            let is = links::read(bus, &step.wish).await?;
-            if links::is_made_of(&is, [&entry.before, &entry.left]) {
-                (entry.left.servers, entry.left.domains) = (is.servers, is.domains);
-            }
-        }
-        self.host.store.keep(self.tx)
-    }
-
-    /// Probes that pass before anything is changed; all are asked at once, for some of them may have to be given up. Names
-    /// that the policy sends to servers of their own are not asked: now they may go to anybody.
-    async fn passing(&self) -> Vec<String> {
-        let Some(bus) = &self.host.bus else { return Vec::new() };
-        let declared =
-            self.wish.probes.iter().map(|probe| &probe.value).filter(|probe| !self.wish.routes(&probe.query));
-        let all = declared.chain(&self.implied).map(|probe| probes::once(bus, probe, self.wish.systemd));
-        let probed = futures_util::future::join_all(all).await;
-        probed.into_iter().filter(|probed| probed.wrong.is_none()).map(|probed| probed.name).collect()
-    }
-
-    async fn probe(&mut self, passed_before: &[String]) -> Result<(), HostError> {
-        for probe in &self.wish.probes {
-            if let Some(wrong) = self.ask(&probe.value).await {
-                let why = match passed_before.contains(&probe.value.name) {
-                    true => format!("{wrong}; before the change it passed"),
-                    false if self.wish.routes(&probe.value.query) => {
-                        format!("{wrong}; before the change it was not asked, as it might have gone to anybody")
-                    }
-                    false => format!("{wrong}; before the change it did not pass either"),
-                };
-                return Err(HostError::Probe { name: probe.value.name.clone(), why });
-            }
-        }
-        for probe in std::mem::take(&mut self.implied).iter().filter(|probe| passed_before.contains(&probe.name)) {
-            if let Some(wrong) = self.ask(probe).await {
-                let why = format!(
-                    "{wrong}; before the change it was found, and the kubelet cannot do without it: its kubeconfig or its \
-                     registries name it"
-                );
-                return Err(HostError::Probe { name: probe.name.clone(), why });
-            }
-        }
-        Ok(())
-    }
-
-    /// What is wrong with a probe after a while of patience, told to whoever watches.
-    async fn ask(&mut self, probe: &Probe) -> Option<String> {
-        let bus = self.host.bus.as_ref()?;
-        let probed = probes::until(bus, probe, self.wish.systemd).await;
-        step(&format!("probe {} was asked", probed.name));
-        self.probes.push(probed.clone());
-        let wrong = probed.wrong.clone();
-        (self.tell)(Step::Probed(probed));
-        wrong
-    }
-
-    async fn confirmed(&mut self, confirm: Confirm) -> Result<(), HostError> {
-        let Confirm::Within(time) = confirm else { return Ok(()) };
-        (self.tx.state, self.tx.confirm_by) = (State::Waiting, Some(now() + time.as_secs()));
-        self.host.store.keep(self.tx)?;
-        (self.tell)(Step::Awaiting(time));
-        let (file, end) = (self.host.store.confirmation(&self.tx.id), tokio::time::Instant::now() + time);
-        let mut ends = Ending::new();
-        while tokio::time::Instant::now() < end {
-            if file.exists() {
-                return Ok(());
-            }
-            tokio::select! {
-                () = ends.is_told() => break,
-                () = tokio::time::sleep(LOOK) => {}
-            }
-        }
-        Err(HostError::Unconfirmed(time.as_secs()))
-    }
-}
-
-/// Whoever waits for a person outlives his session, which may be lost by the very change (SIGHUP); told to end, it undoes the
-/// change first.
-struct Ending {
-    ends: Vec<tokio::signal::unix::Signal>,
-    /// Heard and passed over, for as long as this is kept.
-    _hangup: Option<tokio::signal::unix::Signal>,
-}
-
-impl Ending {
-    fn new() -> Ending {
-        use tokio::signal::unix::{SignalKind, signal};
-        let ends = [SignalKind::terminate(), SignalKind::interrupt()];
-        Ending {
-            ends: ends.into_iter().filter_map(|kind| signal(kind).ok()).collect(),
-            _hangup: signal(SignalKind::hangup()).ok(),
-        }
-    }
-
-    async fn is_told(&mut self) {
-        let all = self.ends.iter_mut().map(|one| Box::pin(one.recv()));
-        match all.len() {
-            0 => std::future::pending().await,
-            _ => drop(futures_util::future::select_all(all).await),
-        }
-    }
-}
-
-/// What is done with a file that becomes this, in words.
-pub(super) fn done_with(to: &Want) -> &'static str {
-    match to {
-        Want::Absent => "removed",
-        Want::File { .. } => "wrote",
-        Want::Symlink { .. } => "linked",
     }
 }
 
