@@ -408,5 +408,5 @@ fn what_was_read_is_what_counts_and_one_works_at_a_time() {
 
     machine.must(ROLLBACK);
     let after = etc(&mut machine);
-    assert!(after == before, "{:#?}\n{said}", differs(&after, &before));
+    assert!(after == before, "{:#?}", differs(&after, &before));
 }
