@@ -132,7 +132,7 @@ pub struct Transaction {
 }
 
 /// Unix seconds.
-pub(super) fn now() -> u64 {
+pub fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::error::HostError;
 use super::profiles;
 use super::services::PASSING;
+use super::transaction::{Step, Tell};
 use crate::hostplan::handover::{Handover, handover};
 use crate::hostplan::{HostPlan, Mechanism, mechanisms};
 use crate::resolved::fault::step;
@@ -74,11 +75,7 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
 ///
 /// # Errors
 /// Of the first that does not take it.
-pub(super) async fn set_back(
-    bus: &Bus,
-    plan: &HostPlan,
-    mut told: impl FnMut(&str, bool),
-) -> Result<Vec<String>, HostError> {
+pub(super) async fn set_back(bus: &Bus, plan: &HostPlan, tell: Tell<'_>) -> Result<Vec<String>, HostError> {
     let (all, mut done) = (plan.gives_up_delegates(), Vec::new());
     for step in plan.profiles.iter().filter(|step| step.restores && step.is_change()) {
         let first = match &step.was {
@@ -87,14 +84,14 @@ pub(super) async fn set_back(
         };
         if all || first {
             profiles::set(bus, step).await?;
-            told(&step.link, true);
+            tell(Step::Link(step.link.clone(), true));
             done.push(step.uuid.clone());
         }
     }
     for step in plan.links.iter().filter(|step| step.over_bus && step.restores) {
         if all || goes_first(bus, &step.wish).await {
             set(bus, &step.wish, true).await?;
-            told(&step.wish.name, true);
+            tell(Step::Link(step.wish.name.clone(), true));
             done.push(step.wish.name.clone());
         }
     }
@@ -112,22 +109,12 @@ async fn takes_all(bus: &Bus, wish: &LinkWish) -> bool {
     domains.is_none_or(|domains| domains.iter().any(|domain| domain.name.is_root()))
 }
 
-/// All links of a plan but those that are done already; gives the names of those that were told something, as it goes.
+/// All links of a plan but those that are done already; tells of those that were set, as it goes.
 ///
 /// # Errors
 /// Of the first that is not as wished in the end; those after it are left alone.
-pub(super) async fn set_all(
-    bus: &Bus,
-    plan: &HostPlan,
-    done: &[String],
-    mut told: impl FnMut(&str, bool),
-) -> Result<(), HostError> {
-    profiles::set_all(bus, plan, done, |step| {
-        if step.restores {
-            told(&step.link, true);
-        }
-    })
-    .await?;
+pub(super) async fn set_all(bus: &Bus, plan: &HostPlan, done: &[String], tell: Tell<'_>) -> Result<(), HostError> {
+    profiles::set_all(bus, plan, done, tell).await?;
     for step in &plan.links {
         if step.mechanism == Mechanism::NetworkManager {
             // Away for a moment, it sets the link when it is back.
@@ -158,7 +145,7 @@ pub(super) async fn set_all(
             }
             set(bus, &step.wish, false).await?;
         }
-        told(&step.wish.name, step.restores);
+        tell(Step::Link(step.wish.name.clone(), step.restores));
     }
     Ok(())
 }

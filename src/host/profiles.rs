@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::HostError;
 use super::journal::ProfileEntry;
 use super::links;
+use super::transaction::{Step, Tell};
 use super::undo::Undone;
 use crate::hostplan::{HostPlan, ProfileStep, mechanisms};
 use crate::resolved::nm::NetworkManager;
@@ -38,19 +39,17 @@ pub(super) async fn set(bus: &Bus, step: &ProfileStep) -> Result<(), HostError> 
     Ok(())
 }
 
-/// All profiles of a plan that change, but those that are done already.
+/// All profiles of a plan that change, but those that are done already; tells of links that got back what they had. The
+/// others are told of when resolved shows them as wished.
 ///
 /// # Errors
 /// Of the first that is not taken.
-pub(super) async fn set_all(
-    bus: &Bus,
-    plan: &HostPlan,
-    done: &[String],
-    mut told: impl FnMut(&ProfileStep),
-) -> Result<(), HostError> {
+pub(super) async fn set_all(bus: &Bus, plan: &HostPlan, done: &[String], tell: Tell<'_>) -> Result<(), HostError> {
     for step in plan.profiles.iter().filter(|step| step.is_change() && !done.contains(&step.uuid)) {
         set(bus, step).await?;
-        told(step);
+        if step.restores {
+            tell(Step::Link(step.link.clone(), true));
+        }
     }
     Ok(())
 }

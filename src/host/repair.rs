@@ -64,7 +64,7 @@ impl Host {
         // Where resolved does not answer, it is not asked before it is told.
         let back = match plan.wakes || plan.needs.iter().any(|need| need.effect == Effect::RestartResolved) {
             true => Vec::new(),
-            false => links::set_back(bus, plan, |name, is_back| tell(Step::Link(name.to_owned(), is_back))).await?,
+            false => links::set_back(bus, plan, tell).await?,
         };
         for effect in plan.effects(Stage::Before) {
             let due = services::rest(&self.store, effect, wish.systemd)?;
@@ -80,7 +80,7 @@ impl Host {
         if plan.wakes {
             return Ok(Repaired::default());
         }
-        links::set_all(bus, plan, &back, |name, is_back| tell(Step::Link(name.to_owned(), is_back))).await?;
+        links::set_all(bus, plan, &back, tell).await?;
         // Answers of the wrong server may lie in the cache.
         Resolve1(bus).flush_caches().await?;
         Ok(Repaired::default())

@@ -1,11 +1,9 @@
 //! A transaction while it runs: files, services, links, probes, and the wait for a person, each in its place.
 
-use std::time::Duration;
-
 use super::error::HostError;
 use super::journal::{State, Transaction, now};
 use super::probes::{self, Probed};
-use super::transaction::{Confirm, Host, Step, Tell};
+use super::transaction::{Confirm, Host, LOOK, Step, Tell};
 use super::undo::same;
 use super::{links, services};
 use crate::hostplan::{HostPlan, Stage, Want};
@@ -15,9 +13,6 @@ use crate::resolved::resolve1::Resolve1;
 use crate::split::facts::FileKind;
 use crate::split::policy::Probe;
 use crate::split::wish::Wish;
-
-/// Between two looks for a confirmation.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// One transaction while it runs.
 pub(super) struct Run<'a, 'b> {
@@ -84,14 +79,12 @@ impl Run<'_, '_> {
 
     async fn set_back(&mut self) -> Result<Vec<String>, HostError> {
         let Some(bus) = &self.host.bus else { return Ok(Vec::new()) };
-        links::set_back(bus, self.plan, |name, is_back| (self.tell)(Step::Link(name.to_owned(), is_back))).await
+        links::set_back(bus, self.plan, self.tell).await
     }
 
     async fn set_links(&mut self, done: &[String]) -> Result<(), HostError> {
         let Some(bus) = &self.host.bus else { return Ok(()) };
-        let set =
-            links::set_all(bus, self.plan, done, |name, is_back| (self.tell)(Step::Link(name.to_owned(), is_back)));
-        let set = set.await;
+        let set = links::set_all(bus, self.plan, done, self.tell).await;
         if matches!(set, Err(HostError::NotTaken { .. })) {
             self.came_out_otherwise(bus).await?;
         }
@@ -166,13 +159,13 @@ impl Run<'_, '_> {
         self.host.store.keep(self.tx)?;
         (self.tell)(Step::Awaiting(time));
         let (file, end) = (self.host.store.confirmation(&self.tx.id), tokio::time::Instant::now() + time);
-        let mut ends = Ending::new();
+        let mut told_to_end = std::pin::pin!(told_to_end());
         while tokio::time::Instant::now() < end {
             if file.exists() {
                 return Ok(());
             }
             tokio::select! {
-                () = ends.is_told() => break,
+                () = &mut told_to_end => break,
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -180,30 +173,15 @@ impl Run<'_, '_> {
     }
 }
 
-/// Whoever waits for a person outlives his session, which may be lost by the very change (SIGHUP); told to end, it undoes the
-/// change first.
-struct Ending {
-    ends: Vec<tokio::signal::unix::Signal>,
-    /// Heard and passed over, for as long as this is kept.
-    _hangup: Option<tokio::signal::unix::Signal>,
-}
-
-impl Ending {
-    fn new() -> Ending {
-        use tokio::signal::unix::{SignalKind, signal};
-        let ends = [SignalKind::terminate(), SignalKind::interrupt()];
-        Ending {
-            ends: ends.into_iter().filter_map(|kind| signal(kind).ok()).collect(),
-            _hangup: signal(SignalKind::hangup()).ok(),
-        }
-    }
-
-    async fn is_told(&mut self) {
-        let all = self.ends.iter_mut().map(|one| Box::pin(one.recv()));
-        match all.len() {
-            0 => std::future::pending().await,
-            _ => drop(futures_util::future::select_all(all).await),
-        }
+/// Ends when the process is told to (SIGTERM, SIGINT): the change is undone first. While somebody waits for it, the session may
+/// be lost by the very change (SIGHUP), and that ends nothing.
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let _hangup = signal(SignalKind::hangup());
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }
 

@@ -172,8 +172,9 @@ pub(super) fn rest(store: &Store, effect: Effect, version: SystemdVersion) -> Re
     let restarts = effect == Effect::RestartResolved || (effect == Effect::ReloadResolved && version < RELOADS);
     let known = store.restarts()?;
     let due = if restarts { REST.saturating_sub(now().saturating_sub(known.last)) } else { 0 };
-    if due > 0 && known.waits() != known {
-        store.set_restarts(known.waits())?;
+    let waits = known.waits();
+    if due > 0 && waits != known {
+        store.set_restarts(waits)?;
     }
     Ok(Duration::from_secs(due))
 }

@@ -32,6 +32,11 @@ fn open_lock(path: &Path) -> std::io::Result<fs::File> {
     fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
 }
 
+/// Whether some process holds a lock.
+fn is_held(path: &Path) -> bool {
+    fs::File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+}
+
 /// Who wrote itself into a lock.
 fn holder(path: &Path) -> String {
     let pid = fs::read_to_string(path).unwrap_or_default().trim().to_owned();
@@ -147,18 +152,13 @@ impl Store {
 
     /// Whether some process works on this host now.
     pub fn is_locked(&self) -> bool {
-        let file = fs::File::open(self.dir.join(LOCK));
-        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+        is_held(&self.dir.join(LOCK))
     }
 
     /// The process number of the agent that holds this host, where one does.
     pub fn held_by(&self) -> Option<String> {
         let path = self.dir.join(AGENT);
-        let file = fs::File::open(&path).ok()?;
-        match file.try_lock_shared() {
-            Err(fs::TryLockError::WouldBlock) => Some(holder(&path)),
-            _ => None,
-        }
+        is_held(&path).then(|| holder(&path))
     }
 
     /// Who must be told yet of files that are in place: a restart waits, or we died before it.
@@ -247,7 +247,8 @@ impl Store {
         match text {
             Some(text) => {
                 self.write_bytes("accepted.yaml", text.as_bytes())?;
-                let (was, is) = (self.generation(), self.generation().of(text));
+                let was = self.generation();
+                let is = was.of(text);
                 if was != is
                     && let Err(error) = self.write("generation.json", &is)
                 {

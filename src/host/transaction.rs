@@ -11,8 +11,9 @@ use super::run::Run;
 use super::store::Store;
 use super::undo::{AWAY, Undone, undo};
 use super::{links, services};
-use crate::hostplan::paths;
-use crate::hostplan::{Effect, HostPlan, ProfileStep, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read};
+use crate::hostplan::{
+    Effect, HostPlan, ProfileStep, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read, paths,
+};
 use crate::resolved::Bus;
 use crate::resolved::files::HostFiles;
 use crate::split::facts::{DefaultRoute, Link};
@@ -22,8 +23,8 @@ use crate::split::{HostFacts, SystemdVersion};
 /// How long the dead man waits beyond what a transaction may take by itself: probes, restarts with their rest.
 pub const DEAD_MAN: Duration = Duration::from_secs(180);
 
-/// Between two looks for a confirmation.
-const LOOK: Duration = Duration::from_millis(200);
+/// Between two looks for a confirmation, or for a bus that comes back.
+pub(super) const LOOK: Duration = Duration::from_millis(200);
 
 /// How long an undo waits for a bus that was there before: systemd starts it anew at once.
 const BUS_BACK: Duration = Duration::from_secs(10);

@@ -37,10 +37,9 @@ pub(super) async fn apply(options: &HostOptions, args: &ApplyArgs, printer: &mut
             Some(bus) if is_new => crate::host::probe(bus, &survey.wish).await,
             _ => Vec::new(),
         };
-        if let Some(wrong) = probes.iter().find_map(|probe| Some((&probe.name, probe.wrong.as_ref()?))) {
+        if let Some((name, wrong)) = probes.iter().find_map(|probe| Some((&probe.name, probe.wrong.as_ref()?))) {
             return Err(format!(
-                "probe {} fails: {}; nothing was to be changed, and the policies are not accepted",
-                wrong.0, wrong.1
+                "probe {name} fails: {wrong}; nothing was to be changed, and the policies are not accepted"
             ));
         }
         if let Some(policies) = &survey.text {

@@ -8,7 +8,7 @@ use super::survey::{Which, survey};
 use crate::cli::args::Form;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
-use crate::host::journal::State;
+use crate::host::journal::{State, now};
 use crate::host::{Host, HostOptions, Store};
 use crate::hostplan::paths;
 use crate::source::{Input, load_policies};
@@ -64,7 +64,7 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
                 }
             }
             if let Some(tx) = waiting {
-                let left = tx.confirm_by.map(|until| until.saturating_sub(unix_now()));
+                let left = tx.confirm_by.map(|until| until.saturating_sub(now()));
                 let within = left.map_or_else(String::new, |left| format!(" within {left} s"));
                 printer.line(&format!(
                     "{} ({}) is in place: say `knotwork host confirm`{within}, or it is undone",
@@ -84,10 +84,6 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
         }
     }
     Ok(if unfinished { Exit::Left } else { Exit::Done })
-}
-
-fn unix_now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// `host snapshot`.
