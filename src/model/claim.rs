@@ -130,6 +130,16 @@ pub enum ObjectState {
     Doubted,
 }
 
+impl ObjectState {
+    /// Whether what the object declares counts; else what it published is decided by its state alone.
+    pub fn declares(self) -> bool {
+        match self {
+            ObjectState::Present | ObjectState::Paused | ObjectState::Doubted => true,
+            ObjectState::Protected | ObjectState::Deleting | ObjectState::Abandoned => false,
+        }
+    }
+}
+
 /// Whether the source was read in full. Anything but `Complete` forbids every delete of ours (DESIGN invariant 6).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SourceHealth {

@@ -197,14 +197,10 @@ impl SignIndex {
             by_affix.entry(parts.join(", ")).or_default().push(txt);
         }
         let words = |(affix, names): (String, Vec<&Name>)| {
-            let more = match names.len() {
-                1 => String::new(),
-                number => format!(" and {} more", number - 1),
-            };
             format!(
-                "ExternalDNS's ownership TXT at {}{more} has an affix that is not configured; what it can only mean is left \
+                "ExternalDNS's ownership TXT at {} has an affix that is not configured; what it can only mean is left \
                  alone, but write `externalDns: [{{{affix}}}]` at the zone in the configuration, so that all it owns is protected",
-                names[0].to_relaxed()
+                first_of(&names)
             )
         };
         by_affix.into_iter().map(words).chain(self.unplaced_words()).collect()
@@ -213,16 +209,14 @@ impl SignIndex {
     fn unplaced_words(&self) -> Option<String> {
         let unknown: Vec<&Name> =
             self.unplaced.iter().filter(|(_, (_, is_known))| !is_known).map(|(txt, _)| txt).collect();
-        let first = unknown.first()?.to_relaxed();
-        let more = match unknown.len() {
-            1 => String::new(),
-            number => format!(" and {} more", number - 1),
-        };
-        Some(format!(
-            "the ownership TXT of another tool at {first}{more} fits no record here: configure its affix at the zone \
-             (externalDns: [{{prefix, suffix or wildcardReplacement}}], or nixPrefix), or remove it if what it stood for is \
-             gone; meanwhile no unmarked set is adopted that it may speak of"
-        ))
+        (!unknown.is_empty()).then(|| {
+            format!(
+                "the ownership TXT of another tool at {} fits no record here: configure its affix at the zone \
+                 (externalDns: [{{prefix, suffix or wildcardReplacement}}], or nixPrefix), or remove it if what it stood for \
+                 is gone; meanwhile no unmarked set is adopted that it may speak of",
+                first_of(&unknown)
+            )
+        })
     }
 
     fn read(&mut self, rules: &ZoneRules, view: &View, node: Node<'_>) {
@@ -348,6 +342,15 @@ impl SignIndex {
         if let Err(place) = signs.binary_search(&sign) {
             signs.insert(place, sign);
         }
+    }
+}
+
+/// The first of some names, and how many more there are.
+fn first_of(names: &[&Name]) -> String {
+    let first = names.first().map_or_else(String::new, |name| name.to_relaxed());
+    match names.len() {
+        0 | 1 => first,
+        number => format!("{first} and {} more", number - 1),
     }
 }
 

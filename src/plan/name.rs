@@ -129,13 +129,9 @@ impl<'a> Desk<'a, '_> {
         let mut invalid: BTreeMap<RrType, Vec<&'a ObjectId>> = BTreeMap::new();
         for (rtype, list) in self.ctx.claims.sets.get(self.name()).into_iter().flatten() {
             for claim in list {
-                match state(self.ctx.claims, &claim.object) {
-                    None | Some(ObjectState::Present | ObjectState::Paused | ObjectState::Doubted) => {}
-                    // What such an object published is decided by its state alone.
-                    Some(ObjectState::Protected | ObjectState::Deleting | ObjectState::Abandoned) => {
-                        self.plan.watch = true;
-                        continue;
-                    }
+                if !state(self.ctx.claims, &claim.object).is_none_or(ObjectState::declares) {
+                    self.plan.watch = true;
+                    continue;
                 }
                 match check::check(self.ctx.rules, claim) {
                     Ok(()) => valid.entry(*rtype).or_default().push(claim),

@@ -118,12 +118,7 @@ fn above_others(ctx: &Ctx<'_>, name: &Name, exempt: &dyn Fn(&Name, RrType) -> bo
 /// Types that living objects claim at a name.
 fn claimed<'a>(ctx: &'a Ctx<'_>, name: &Name) -> impl Iterator<Item = RrType> + 'a {
     let sets = ctx.claims.sets.get(name).into_iter().flatten();
-    let living = |object| {
-        matches!(
-            state(ctx.claims, object),
-            None | Some(ObjectState::Present | ObjectState::Paused | ObjectState::Doubted)
-        )
-    };
+    let living = |object| state(ctx.claims, object).is_none_or(ObjectState::declares);
     sets.filter(move |(_, list)| list.iter().any(|claim| living(&claim.object))).map(|(t, _)| *t)
 }
 
