@@ -7,6 +7,7 @@
 
 mod support;
 
+use support::fleet::rested;
 use support::machine::{self, Machine, VERSIONS};
 use support::parts::{Tier, tier};
 
@@ -81,13 +82,6 @@ fn steps(machine: &mut Machine, command: &str) -> Vec<String> {
     let (code, text) = machine.run(&stopping(0, command));
     assert_eq!(code, 0, "{text}");
     text.lines().filter(|line| line.starts_with("step ")).map(str::to_owned).collect()
-}
-
-/// As if the restarts before had been long ago: nobody waits for them here, and systemd does not count them.
-fn rested(machine: &mut Machine) {
-    machine.must(
-        "rm -f /var/lib/knotwork/host/restarts.json; systemctl reset-failed systemd-resolved 2> /dev/null || true",
-    );
 }
 
 /// Ends a command after its step; false where it came to its end before.

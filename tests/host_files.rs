@@ -5,6 +5,7 @@
 
 mod support;
 
+use support::fleet::rested;
 use support::machine::{self, Machine};
 
 /// The far side of every network: this program again, in the lab's other namespaces.
@@ -67,13 +68,6 @@ fn boot(version: u16) -> Option<Machine> {
         "for f in /etc/hosts /etc/resolv.conf; do for n in user.mine security.mine; do [ -h $f ] || perl /root/xattr $f $n; done; done\n",
     );
     Some(machine)
-}
-
-/// As if the last restart had been long ago.
-fn rested(machine: &mut Machine) {
-    machine.must(
-        "rm -f /var/lib/knotwork/host/restarts.json; systemctl reset-failed systemd-resolved 2> /dev/null || true",
-    );
 }
 
 /// Runs a change in the background up to where it waits for a confirmation.
@@ -406,7 +400,20 @@ fn what_was_read_is_what_counts_and_one_works_at_a_time() {
     assert_eq!(machine.run("knotwork host check").0, 0);
     assert_eq!(machine.run("knotwork host plan -f /root/policy.yaml").0, 2);
 
+    // A person's edit that comes while the change is on its way is theirs: the probe of a public name, which is asked before
+    // anything is changed, takes as long as its server says nothing.
     machine.must(ROLLBACK);
+    machine.mode("10.11.0.53", "drop");
+    let slow = format!("{POLICY}  probes:\n    - {{name: slow, query: slow.example.net, expect: {{any: true}}}}\n");
+    machine.write("/root/policy.yaml", &slow);
+    machine.must(&format!("rm -f /root/out; (setsid sh -c '{APPLY}; echo \"ended $?\"' > /root/out 2>&1 &)"));
+    machine.until("grep -q begins /root/out");
+    machine.must("echo '192.0.2.1 mine' >> /etc/hosts");
+    machine.mode("10.11.0.53", "ok");
+    let said = machine.until("grep ended /root/out > /dev/null && cat /root/out");
+    assert!(said.contains("ended 1") && said.contains("/etc/hosts was changed by somebody"), "{said}");
+    machine.must("grep -q 'mine' /etc/hosts && ! grep -q knotwork /etc/hosts");
+    machine.must("sed -i /mine/d /etc/hosts");
     let after = etc(&mut machine);
-    assert!(after == before, "{:#?}", differs(&after, &before));
+    assert!(after == before, "{:#?}\n{said}", differs(&after, &before));
 }

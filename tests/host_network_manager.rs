@@ -7,6 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::fleet::rested;
 use support::machine::{self, INSIDE, ISP, Machine, SECOND, VERSIONS, at};
 use support::parts::{Tier, tier};
 use support::schema::{fits, validator};
@@ -316,13 +317,6 @@ fn a_change_that_fails_takes_the_profiles_back() {
         same(&profiles(&mut machine), &before, &format!("{version}"));
         same(&resolver(&mut machine), &resolver_before, &format!("{version}"));
     }
-}
-
-/// As if the restarts before had been long ago.
-fn rested(machine: &mut Machine) {
-    machine.must(
-        "rm -f /var/lib/knotwork/host/restarts.json; systemctl reset-failed systemd-resolved 2> /dev/null || true",
-    );
 }
 
 /// Every day a sixth of the steps, another one each time (`KNOTWORK_SEED`).

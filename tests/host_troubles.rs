@@ -4,6 +4,7 @@
 
 mod support;
 
+use support::fleet::rested;
 use support::machine::{self, Machine, VERSIONS};
 
 /// The far side of every network: this program again, in the lab's other namespaces.
@@ -36,12 +37,6 @@ const BEFORE: &str = "resolvectl dns eth0 10.11.0.53; resolvectl domain eth0 isp
 
 fn links(machine: &mut Machine) -> String {
     machine.must("for what in dns domain default-route; do resolvectl $what | grep ^Link | sort; done")
-}
-
-fn rested(machine: &mut Machine) {
-    machine.must(
-        "rm -f /var/lib/knotwork/host/restarts.json; systemctl reset-failed systemd-resolved 2> /dev/null || true",
-    );
 }
 
 /// How resolved is made not to tell, and how it is made to tell again where we do not do so ourselves.

@@ -59,13 +59,23 @@ fn apply(machine: &mut Machine, policy: &str) -> String {
 
 /// A link's servers, its domains in the order of the alphabet, its default route.
 fn says(machine: &mut Machine, link: &str) -> [String; 3] {
-    ["dns", "domain", "default-route"].map(|what| {
-        let text = machine.must(&format!("resolvectl {what} {link}"));
+    says_now(machine, link).unwrap_or_else(|text| panic!("systemd {}: {text}", machine.version))
+}
+
+/// The same, where resolved may be between an end and a start.
+fn says_now(machine: &mut Machine, link: &str) -> Result<[String; 3], String> {
+    let mut says = <[String; 3]>::default();
+    for (what, is) in ["dns", "domain", "default-route"].into_iter().zip(&mut says) {
+        let (code, text) = machine.run(&format!("resolvectl {what} {link}"));
+        if code != 0 {
+            return Err(text);
+        }
         let text = text.trim().split_once(':').map_or("", |(_, says)| says);
         let mut words: Vec<&str> = text.split_whitespace().collect();
         words.sort_unstable();
-        words.join(" ")
-    })
+        *is = words.join(" ");
+    }
+    Ok(says)
 }
 
 const OURS: [&str; 3] = ["192.168.4.54", "~homelab ~maas", "no"];
@@ -74,8 +84,8 @@ const OURS: [&str; 3] = ["192.168.4.54", "~homelab ~maas", "no"];
 fn becomes(machine: &mut Machine, link: &str, wanted: [&str; 3], when: &str) {
     let start = Instant::now();
     loop {
-        let is = says(machine, link);
-        if is == wanted {
+        let is = says_now(machine, link);
+        if is.as_ref().is_ok_and(|is| *is == wanted) {
             return;
         }
         if start.elapsed() > PATIENCE {

@@ -214,7 +214,9 @@ fn any_spelling_of_the_link_will_do_and_trampled_words_are_written_anew() {
     );
     seen.files.insert(paths::RESOLV_CONF.into(), file("nameserver 10.0.0.2\n"));
     let plan = planned(&[], &facts(260), &seen, &record);
-    assert!(step(&plan, paths::RESOLV_CONF).is_none() && plan.notes.iter().any(|note| note.contains("stays")));
+    assert!(step(&plan, paths::RESOLV_CONF).is_none());
+    let refusal = plan.refusals.iter().find(|refusal| refusal.at == paths::RESOLV_CONF).expect("it is said");
+    assert!(refusal.reason == preflight::EDITED && refusal.way_out.contains("--overwrite-edited"), "{refusal:?}");
 }
 
 #[test]
@@ -404,16 +406,23 @@ fn what_nobody_read_is_refused_not_taken_for_absent() {
     assert_eq!(plan.refusals.len(), targets(&wish, &facts, &Record::default()).paths.len());
 }
 
-#[test]
-fn a_link_that_nobody_wishes_any_more_gets_back_what_it_had() {
+/// A host of 252 whose eth0 a policy has set over the bus, what is remembered of it, and the policy.
+fn with_eth0_set() -> (HostFacts, Record, Policy) {
     let mut facts = facts(252);
     let mut own = on_link("eth0", Some(&["192.0.2.1"]), &["corp.example"]);
     own.default_route = Some(true);
     let policy = with_link(own);
     let mut record = Record::default();
-    let (first, seen) = (facts.clone(), debian());
-    let plan = planned(std::slice::from_ref(&policy), &facts, &seen, &record);
-    carry_out_live(&mut facts, &first, &mut record, &plan, &wish(&[policy], &first));
+    let first = facts.clone();
+    let plan = planned(std::slice::from_ref(&policy), &facts, &debian(), &record);
+    carry_out_live(&mut facts, &first, &mut record, &plan, &wish(std::slice::from_ref(&policy), &first));
+    (facts, record, policy)
+}
+
+#[test]
+fn a_link_that_nobody_wishes_any_more_gets_back_what_it_had() {
+    let (mut facts, record, _) = with_eth0_set();
+    let seen = debian();
     // Somebody adds a domain of his own.
     facts.links.as_mut().unwrap()[0].domains.as_mut().unwrap().push("~theirs".parse().unwrap());
     let plan = planned(&[], &facts, &seen, &record);
@@ -428,14 +437,8 @@ fn a_link_that_nobody_wishes_any_more_gets_back_what_it_had() {
 /// With a record of ours: what a link has now and nobody read is neither what it had before nor nothing.
 #[test]
 fn what_a_link_has_and_nobody_read_is_never_taken_for_none() {
-    let mut facts = facts(252);
-    let mut own = on_link("eth0", Some(&["192.0.2.1"]), &["corp.example"]);
-    own.default_route = Some(true);
-    let policy = with_link(own);
-    let mut record = Record::default();
-    let (first, seen) = (facts.clone(), debian());
-    let done = planned(std::slice::from_ref(&policy), &facts, &seen, &record);
-    carry_out_live(&mut facts, &first, &mut record, &done, &wish(std::slice::from_ref(&policy), &first));
+    let (mut facts, record, policy) = with_eth0_set();
+    let seen = debian();
     let of = |active: &str, owner: Option<&str>, policies: &[Policy], record: &Record| {
         let mut facts = facts.clone();
         let link = &mut facts.links.as_mut().unwrap()[0];

@@ -42,7 +42,7 @@ pub fn on(versions: &[u16], test: impl Fn(&mut Machine)) {
     }
 }
 
-/// As if the restarts before had been long ago.
+/// As if the restarts before had been long ago: nobody waits for them here, and systemd does not count them.
 pub fn rested(machine: &mut Machine) {
     machine.must(
         "rm -f /var/lib/knotwork/host/restarts.json; systemctl reset-failed systemd-resolved 2> /dev/null || true",
