@@ -101,25 +101,43 @@ async fn two_writes(api: Api<DynamicObject>, object: DynamicObject) {
 pub async fn run(client: &Client, count: usize) -> Duration {
     let api = records(client, GROUP);
     let version = api.list(&ListParams::default().limit(1)).await.expect("a list").metadata.resource_version;
-    let events = api.watch(&WatchParams::default(), &version.expect("a version")).await.expect("a watch");
     let from = Instant::now();
     let applying = tokio::spawn({
         let api = api.clone();
         async move { apply(&api, GROUP, count).await }
     });
-    let added = events.filter_map(|event| async {
-        match event.expect("an event") {
-            WatchEvent::Added(object) => Some(object),
-            _ => None,
+    // Read as fast as it comes, since the API server ends the watch of whoever is slower than what happens; and opened again
+    // where it ended, as it does when a CRD has just been made.
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let watching = tokio::spawn({
+        let api = api.clone();
+        async move {
+            let mut version = version.expect("a version");
+            loop {
+                let Ok(events) = api.watch(&WatchParams::default(), &version).await else { continue };
+                let mut events = std::pin::pin!(events);
+                while let Some(Ok(event)) = events.next().await {
+                    let (object, new) = match event {
+                        WatchEvent::Added(object) => (object, true),
+                        WatchEvent::Modified(object) | WatchEvent::Deleted(object) => (object, false),
+                        WatchEvent::Bookmark(_) => continue,
+                        WatchEvent::Error(status) => panic!("{status:?}"),
+                    };
+                    version = object.metadata.resource_version.clone().expect("a version");
+                    if new && sender.send(object).is_err() {
+                        return;
+                    }
+                }
+            }
         }
     });
-    added
-        .take(count)
-        .map(|object| two_writes(api.clone(), object))
-        .buffer_unordered(WIDTH)
-        .for_each(|()| async {})
-        .await;
+    let added =
+        stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|object| (object, receiver)) });
+    let writes = added.take(count).map(|object| two_writes(api.clone(), object)).buffer_unordered(WIDTH);
+    let done = writes.fold(0, |done, ()| async move { done + 1 }).await;
+    assert_eq!(done, count, "its watch ended early");
     let took = from.elapsed();
+    watching.abort();
     applying.await.expect("applied");
     took
 }
