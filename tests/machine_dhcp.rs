@@ -128,6 +128,10 @@ fn r25_dhclient_of_257_overwrites_the_link_when_its_lease_changes() {
 #[test]
 fn r29_dhcpcd_of_262_overwrites_the_link_at_every_renewal_but_for_nohook() {
     let Some(mut machine) = Machine::boot(262) else { return };
+    // At a boot dhcpcd may be ahead of resolved; then the link has nothing before the next renewal.
+    if link_says(&mut machine, "eth1") != [INSIDE, "maas", "yes", "yes"] {
+        machine.renew_dhcp("eth1");
+    }
     assert_eq!(link_says(&mut machine, "eth1"), [INSIDE, "maas", "yes", "yes"]);
     set(&mut machine);
     assert_eq!(

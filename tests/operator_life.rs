@@ -244,3 +244,72 @@ fn a_thousand_objects_come_and_go() {
             && world.events("internal").iter().any(|event| event.starts_with("Warning StaleRelease"))
     });
 }
+
+/// A policy of the API server itself lets our finalizer on no object of this name.
+const BARRED: &str = r#"apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: no-finalizers}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [dns.knotwork.dev], apiVersions: ["*"], operations: [CREATE, UPDATE], resources: [staticdnsrecords]}
+  validations:
+  - expression: "object.metadata.name != 'barred' || !has(object.metadata.finalizers) || object.metadata.finalizers.size() == 0"
+    message: finalizers are not wanted here
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: no-finalizers}
+spec: {policyName: no-finalizers, validationActions: [Deny]}
+"#;
+
+/// What an admission policy refuses is told in its words, publishes nothing, holds up nobody, and heals after the policy went.
+#[test]
+fn an_admission_policy_that_bars_the_finalizer_is_quoted() {
+    let Some(world) = World::start() else { return };
+    world.cluster.must_apply(BARRED);
+    let held = "apiVersion: dns.knotwork.dev/v1alpha1\nkind: StaticDNSRecord\n\
+                metadata: {name: barred, namespace: default, finalizers: [example.net/x]}\n\
+                spec: {name: b.internal, a: [10.0.0.1]}\n";
+    world.until("the policy to be in force", |world| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, held.as_bytes()).unwrap();
+        !world.cluster.kubectl(&["create", "--dry-run=server", "-f", file.path().to_str().unwrap()]).ok
+    });
+    let _operator = world.operator();
+    world.cluster.must_apply(&record("barred", "{name: b.internal, a: [10.0.0.1]}"));
+    world.until_ready("barred", "False", "FinalizerRefused");
+    let message = world.condition("barred", "Ready", "message");
+    assert!(message.contains("finalizers are not wanted here"), "{message}");
+    assert!(world.dig("b.internal", "A").is_empty());
+    world.apply_ready("free", "{name: free.internal, a: [10.0.0.2]}");
+    world.cluster.must(&["delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", "no-finalizers"]);
+    // An edit is tried at once; without one it is tried again every minute.
+    world.until("it heals after an edit", |world| {
+        let value = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        world.cluster.must(&["annotate", "--overwrite", "staticdnsrecord", "barred", &format!("edited={value}")]);
+        world.dig("b.internal", "A") == ["10.0.0.1"]
+    });
+    world.until_ready("barred", "True", "Programmed");
+}
+
+/// Somebody else's ownership TXT may be longer than our status takes, and of any script: it is cut, and the status is stored.
+#[test]
+fn long_words_of_others_are_cut_in_the_status() {
+    let Some(world) = World::start() else { return };
+    let owner: String = "\\195\\182".repeat(600);
+    let parts: Vec<String> = owner.as_bytes().chunks(4 * 100).map(|part| String::from_utf8_lossy(part).into()).collect();
+    world.foreign(&[
+        "long.internal. 300 A 10.9.0.1",
+        &format!("a-long.internal. 300 TXT \"heritage=external-dns,external-dns/owner=\" \"{}\"", parts.join("\" \"")),
+    ]);
+    let _operator = world.operator();
+    world.cluster.must_apply(&record("long", "{name: long.internal, a: [10.0.0.1]}"));
+    world.until("the conflict to be in the zone's status", |world| world.zone("internal", "{.status.conflicts}") == "1");
+    let told = world.zone("internal", "{.status.conflictSample[0].owner}");
+    assert!((900..=1024).contains(&told.chars().count()) || (900..=1024).contains(&told.len()), "{told}");
+    assert!(told.starts_with('ö') || told.contains('ö') || told.contains("\\195"), "{told}");
+    world.until_ready("long", "False", &world.zone("internal", "{.status.conflictSample[0].reason}"));
+    assert_eq!(world.dig("long.internal", "A"), ["10.9.0.1"]);
+}

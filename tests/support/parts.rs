@@ -59,7 +59,8 @@ fn on_path(name: &str) -> Option<String> {
 
 /// A program that `tests/parts/tools` builds, or one of `KUBEBUILDER_ASSETS` if that folder has all that belongs together.
 fn compiled(family: &str, name: &str) -> Option<Program> {
-    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).filter(|assets| {
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).filter(|_| family != "kubernetes-older");
+    let assets = assets.filter(|assets| {
         ["kube-apiserver", "etcd", "kubectl", name].iter().all(|program| assets.join(program).is_file())
     });
     let dir = match assets {
@@ -94,6 +95,19 @@ fn control_groups() -> bool {
     Command::new("unshare").args(["--mount", "sh", "-c", try_it]).output().is_ok_and(|done| done.status.success())
 }
 
+/// Whether this run of a suite is on the older line of Kubernetes that `./test full` tries as well.
+fn is_older() -> bool {
+    std::env::var("KNOTWORK_KUBERNETES").as_deref() == Ok("older")
+}
+
+/// How a part is called in the log of the run.
+fn called(part: &str) -> String {
+    match part {
+        "kube-apiserver" | "kube-controller-manager" if is_older() => format!("{part}-older"),
+        part => part.to_owned(),
+    }
+}
+
 /// The program of a part, if the machine has it.
 pub fn find(part: &str) -> Option<Program> {
     let single = |name: &str| on_path(name).map(|path| Program { argv: vec![path] });
@@ -115,6 +129,7 @@ pub fn find(part: &str) -> Option<Program> {
         }
         "bind" => single("named"),
         "etcd" => compiled("etcd", part),
+        "kube-apiserver" | "kube-controller-manager" if is_older() => compiled("kubernetes-older", part),
         "kube-apiserver" | "kubectl" | "kube-controller-manager" => compiled("kubernetes", part),
         "libfaketime" => {
             let path = PathBuf::from("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
@@ -140,16 +155,18 @@ pub fn find(part: &str) -> Option<Program> {
 pub fn need(part: &str) -> Option<Program> {
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     if tier() == Tier::Quick {
-        note(part, &test, "quick");
+        note(&called(part), &test, "quick");
         return None;
     }
     if let Some(program) = find(part) {
-        note(part, &test, "ran");
+        note(&called(part), &test, "ran");
         return Some(program);
     }
-    note(part, &test, "missing");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "the part `{part}` is missing, and CI=true forbids that");
-    eprintln!("*** {test}: NOT RUN, the part `{part}` is missing on this machine (./test installs it)");
+    note(&called(part), &test, "missing");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "the part `{}` is missing, and CI=true forbids that",
+        called(part)
+    );
+    eprintln!("*** {test}: NOT RUN, the part `{}` is missing on this machine (./test installs it)", called(part));
     None
 }
 
