@@ -85,14 +85,25 @@ fn a_crd_that_is_deleted_takes_no_record_with_it() {
     let operator = world.operator();
     world.apply_ready("a", "{name: a.internal, a: [10.0.0.1], reverse: true}");
     world.cluster.must(&["delete", "crd", CRD, "--timeout=60s"]);
-    world.until("the orphans are counted", |world| world.zone("internal", "{.status.orphans}") == "1");
+    // Nobody knows what is declared now: no orphan is counted, and an order to delete some waits.
+    let in_sync = |world: &World| world.zone("internal", "{.status.conditions[?(@.type=='InSync')].reason}");
+    world.until("the zone to say that it cannot know", |world| in_sync(world) == "Unread");
+    let hash = world.zone("internal", "{.status.orphansHash}");
+    assert_eq!((hash.as_str(), world.zone("internal", "{.status.orphans}").as_str()), ("", ""));
+    assert_eq!(operator.get("/readyz").0, 503, "it is not ready to say anything of records");
+    world.order("internal", r#"{"orphans":"Delete","orphansHash":"0123456789abcdef"}"#);
     assert_eq!(world.dig("a.internal", "A"), ["10.0.0.1"]);
     assert_eq!(world.dig("1.0.0.10.in-addr.arpa", "PTR"), ["a.internal."]);
     assert!(operator.alive() && operator.log().contains("the CRD itself is being deleted"), "{}", operator.log());
     // It comes back, and so do its objects: they take their sets back.
     world.cluster.install_crds();
+    assert_eq!(world.zone("internal", "{.spec.orphansHash}"), "0123456789abcdef", "the order waits meanwhile");
     world.apply_ready("a", "{name: a.internal, a: [10.0.0.1], reverse: true}");
     world.until("no orphans are left", |world| world.zone("internal", "{.status.orphans}") == "0");
+    world.until("the order to be refused", |world| {
+        world.events("internal").iter().any(|event| event.starts_with("Warning StaleRelease"))
+    });
+    assert_eq!(world.dig("a.internal", "A"), ["10.0.0.1"]);
     world.cluster.must(&["delete", "staticdnsrecord", "a", "--timeout=60s"]);
     assert!(world.dig("a.internal", "A").is_empty());
 }

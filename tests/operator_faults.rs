@@ -421,6 +421,26 @@ fn lease(rig: &Rig) -> Value {
     rig.api.object("leases", "default", "knotwork-operator").unwrap_or_default()["spec"].clone()
 }
 
+/// The address stays and the cluster behind it is another one: nothing is done there in the name of the first.
+#[test]
+fn another_cluster_at_the_same_address_is_not_taken_for_the_first() {
+    let Some(rig) = Rig::start() else { return };
+    let operator = rig.operator();
+    rig.declare("first", "10.0.0.1");
+    rig.until_ready("first", "Programmed");
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}});
+    rig.api.delete("namespaces", "", "kube-system");
+    rig.api.put(&namespace);
+    // It has a Lease of its own, which is free.
+    rig.api.delete("leases", "default", "knotwork-operator");
+    let other = json!({"holderIdentity": "another", "leaseDurationSeconds": 1, "renewTime": time_shifted(0)});
+    rig.api.put(&json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "knotwork-operator"}, "spec": other}));
+    wait::until("the operator to end", || (!operator.alive()).then_some(()));
+    assert!(operator.log().contains("of another cluster than before"), "{}", operator.log());
+    assert_eq!(rig.answer("first"), ["10.0.0.1"]);
+}
+
 /// Whoever leads has a clock of its own. What counts is whether the Lease still changes, by the clock of who looks.
 #[test]
 fn a_lease_that_is_renewed_is_not_taken_whatever_time_it_says() {

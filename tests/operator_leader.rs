@@ -74,6 +74,21 @@ fn a_second_cluster_with_the_same_owner_id_writes_nothing_and_says_so() {
     assert_eq!(other.condition("x", "Stalled", "status"), "True");
     assert!(other.zone("internal", "{.status.conditions[?(@.type=='Reachable')].reason}").contains("OtherInstance"));
     assert_eq!(world.dig("a.internal", "A"), ["10.0.0.1"]);
+    // A person gives the zone to the second, by the words of its status.
+    drop(_first);
+    let message = other.condition("x", "Ready", "message");
+    let (_, rest) = message.split_once("`knotwork zone takeover internal ").expect("the way out");
+    let (how, _) = rest.split_once('`').expect("a command");
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_knotwork"))
+        .arg("-c")
+        .arg(other.config())
+        .args(["zone", "takeover", "internal"])
+        .args(how.split_whitespace())
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{message}\n{}", String::from_utf8_lossy(&ran.stderr));
+    other.until_ready("x", "True", "Programmed");
+    assert_eq!(world.dig("x.internal", "A"), ["10.0.0.9"]);
 }
 
 #[test]
@@ -165,4 +180,9 @@ fn the_configuration_is_read_again() {
         world.dig("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa", "PTR") == ["v6.internal."]
     });
     world.until("its zone's object", |world| world.zone("d.f.ip6.arpa", "{.status.sets.ours}") == "1");
+    // It is taken out again: its object does not go on telling what was so.
+    std::fs::write(world.config(), before).unwrap();
+    world.until("the zone to say that it is not configured", |world| {
+        world.zone("d.f.ip6.arpa", "{.status.conditions[*].reason}") == "NotConfigured NotConfigured"
+    });
 }

@@ -153,13 +153,16 @@ pub enum ZoneCommand {
         zone: String,
     },
     /// Make this installation the holder of the zone for its owner id
-    #[command(override_usage = "knotwork zone takeover [OPTIONS] <ZONE> [--from <INSTANCE>]")]
+    #[command(override_usage = "knotwork zone takeover [OPTIONS] <ZONE> [--from <INSTANCE>] [--to <INSTANCE>]")]
     Takeover {
         /// The zone
         zone: String,
         /// The instance that holds it now; needed when that is another one than ours
         #[arg(long, value_name = "INSTANCE")]
         from: Option<String>,
+        /// The instance that shall hold it, where that is not this configuration's own: a cluster's, as its operator says it
+        #[arg(long, value_name = "INSTANCE")]
+        to: Option<String>,
     },
 }
 

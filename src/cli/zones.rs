@@ -42,7 +42,14 @@ pub async fn zone(args: &Zone, config: Option<PathBuf>, printer: &mut Printer) -
             let Some((seat, _)) = one(&config, zone, printer).await else { return Exit::Error };
             export(&seat, printer)
         }
-        ZoneCommand::Takeover { zone, from } => takeover(&config, zone, from.as_deref(), printer).await,
+        ZoneCommand::Takeover { zone, from, to } => {
+            let mut config = config;
+            if let Some(Err(wrong)) = to.as_ref().map(|to| config.hold_as(to)) {
+                printer.error(&format!("--to {wrong}"));
+                return Exit::Error;
+            }
+            takeover(&config, zone, from.as_deref(), printer).await
+        }
     }
 }
 

@@ -173,7 +173,7 @@ fn a_zone_says_whether_it_is_on_its_way_or_stuck() {
     let engine =
         Engine::new(Arc::new(crate::knot::Server::new(settings)), rules.clone(), EngineOptions::default()).unwrap();
     let said = |status: &ZoneStatus, report: &Report, observe: bool| -> Vec<String> {
-        let all = conditions(status, report, &ZoneObject::default(), observe, "now");
+        let all = conditions(status, report, &ZoneObject::default(), observe, None, "now");
         all.iter().map(|one| format!("{} {} {}", one.r#type, one.status, one.reason)).collect()
     };
     let mut status = ZoneStatus::new(&engine);
@@ -195,6 +195,38 @@ fn a_zone_says_whether_it_is_on_its_way_or_stuck() {
         };
         assert_eq!(said(&status, &away, false)[2], format!("{way} True ServerUnreachable"));
     }
+}
+
+/// A server that was away for a moment is no news; one that stays away is, and so is one that was never read.
+#[test]
+fn a_zone_that_was_well_fails_for_a_while_before_its_objects_are_told() {
+    use crate::zone::{Engine, EngineOptions, StatusError, ZoneStatus};
+    use std::time::{Duration, SystemTime};
+    let index = super::super::index::Index::new(Zones::new([], "_knotwork"), Rights::Ordinary, []);
+    let settings = crate::knot::ServerConfig {
+        name: "test".into(),
+        addresses: vec!["127.0.0.1:1".parse().unwrap()],
+        source: None,
+        key: None,
+        timeouts: crate::knot::Timeouts::default(),
+    };
+    let server = Arc::new(crate::knot::Server::new(settings));
+    let engine = Engine::new(server, crate::ownership::test_rules(), EngineOptions::default()).unwrap();
+    let mut status = ZoneStatus::new(&engine);
+    (status.revision, status.error) =
+        (5, Some(StatusError { reason: "BadKey", message: "m".into(), at: SystemTime::now() }));
+    let now = SystemTime::now();
+    let at = |before: &Report, seconds: u64| {
+        let now = now + Duration::from_secs(seconds);
+        Report::of(&status, &index, Some(before), now, Duration::from_secs(60))
+    };
+    assert!(at(&Report::unheard(), 0).error.is_some(), "it was never well");
+    let first = at(&report(5), 0);
+    assert!(first.error.is_none() && first.failing_since == Some(now));
+    assert!(at(&first, 2).error.is_none());
+    assert_eq!(at(&first, 4).error.unwrap().0, "BadKey");
+    let told = Report { error: Some(("BadKey", "m".into(), true)), ..first };
+    assert!(at(&told, 1).error.is_some(), "what was told is not taken back");
 }
 
 #[test]

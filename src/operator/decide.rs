@@ -67,7 +67,7 @@ impl Term {
         let stale_after = self.setting.stale_after;
         let turns = |report: &super::report::Report| {
             let since = report.failing_since.filter(|_| !report.stale);
-            since.is_some_and(|since| since.elapsed().unwrap_or_default() >= stale_after)
+            report.is_due() || since.is_some_and(|since| since.elapsed().unwrap_or_default() >= stale_after)
         };
         let zones: Vec<_> =
             self.reports.iter().filter(|(_, report)| turns(report)).map(|(zone, _)| zone.clone()).collect();
@@ -209,6 +209,8 @@ impl Term {
             }
             Job::LookAtCrd(objects) => self.looked(&objects, result, now),
             Job::Notice(_) => self.notices_running -= 1,
+            // Read again at the next term, or when the object is touched.
+            Job::Disown(..) => {}
             Job::CreateZone(ref zone, ..) | Job::ZoneStatus(ref zone, ..) => {
                 self.zone_busy.remove(zone);
                 if let Ok(Some(seen)) = result {
@@ -386,7 +388,8 @@ impl Term {
     pub(super) fn show(&mut self, started: bool) {
         let missing = if started {
             let read = |zone: &crate::model::Name| self.reports.get(zone).is_some_and(|report| report.revision > 0);
-            self.seats.iter().filter(|(zone, _)| !read(zone)).map(|(zone, _)| zone.to_relaxed()).collect()
+            let zones = self.seats.iter().filter(|(zone, _)| !read(zone)).map(|(zone, _)| zone.to_relaxed());
+            zones.chain(self.unread.iter().map(|kind| format!("the list of {kind}"))).collect()
         } else {
             vec!["the lists of objects".to_owned()]
         };

@@ -30,6 +30,8 @@ pub enum Job {
     CreateZone(Name, String, Value),
     /// Its status is written.
     ZoneStatus(Name, Held, Value),
+    /// The status of a zone's object says that the zone is not configured.
+    Disown(Held, Value),
     /// An order of a person is taken off it, before it is followed.
     ClearZone(Name, Held, Vec<(&'static str, Value)>),
     /// An event is reported.
@@ -55,7 +57,7 @@ impl Job {
             Job::RemoveFinalizer(..) => "remove-finalizer",
             Job::Status(..) => "status",
             Job::CreateZone(..) => "create-zone",
-            Job::ZoneStatus(..) => "zone-status",
+            Job::ZoneStatus(..) | Job::Disown(..) => "zone-status",
             Job::ClearZone(..) => "clear-order",
             Job::Notice(_) => "event",
             Job::LookAtCrd(_) => "look-at-crd",
@@ -70,7 +72,9 @@ impl Job {
             Job::RemoveFinalizer(_, held) => calls.remove_finalizer(record, held, FINALIZER).await.map(Some),
             Job::Status(_, held, status, _) => calls.patch_status(record, held, status).await.map(Some),
             Job::CreateZone(_, name, spec) => calls.create(Resource::Zone, name, spec.clone()).await.map(Some),
-            Job::ZoneStatus(_, held, status) => calls.patch_status(Resource::Zone, held, status).await.map(Some),
+            Job::ZoneStatus(_, held, status) | Job::Disown(held, status) => {
+                calls.patch_status(Resource::Zone, held, status).await.map(Some)
+            }
             Job::ClearZone(_, held, fields) => calls.clear_spec(Resource::Zone, held, fields).await.map(Some),
             Job::Notice(notice) => calls.tell(notice).await.map(|()| None),
             Job::LookAtCrd(_) => calls.get(Resource::Crd, "", crate::cluster::CRDS[0]).await.map(Some),

@@ -43,6 +43,9 @@ pub struct Report {
     pub lingering: Arc<FastSet<ObjectId>>,
 }
 
+/// How long a zone that was well may fail before its objects are told so.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// Words for which only a person can help.
 fn is_stuck(reason: &str) -> bool {
     matches!(
@@ -77,6 +80,12 @@ impl Report {
         }
     }
 
+    /// Whether a failure that was not told yet has lasted long enough to be told.
+    pub fn is_due(&self) -> bool {
+        let lasted = |since: SystemTime| since.elapsed().unwrap_or_default() >= GRACE;
+        self.error.is_none() && self.failing_since.is_some_and(lasted)
+    }
+
     /// Of a worker's status. `stale_after`: when a view that was not confirmed is too old to rely on.
     pub fn of(
         status: &ZoneStatus,
@@ -87,12 +96,15 @@ impl Report {
     ) -> Report {
         let error = status.error.as_ref().map(|error| (error.reason, error.message.clone(), is_stuck(error.reason)));
         let since = error.as_ref().map(|_| before.and_then(|report| report.failing_since).unwrap_or(now));
+        // A server that restarts is no news of every object: what was well stays so for a moment.
+        let brief = since.is_some_and(|since| now.duration_since(since).unwrap_or_default() < GRACE.min(stale_after));
+        let hushed = brief && before.is_some_and(|before| before.revision > 0 && before.error.is_none());
         let mut report = Report {
             revision: status.revision,
             serial: status.serial,
             stale: since.is_some_and(|since| now.duration_since(since).unwrap_or_default() >= stale_after),
             failing_since: since,
-            error,
+            error: error.filter(|_| !hushed),
             troubles: FastMap::default(),
             lingering: Arc::clone(&status.lingering),
         };
@@ -100,6 +112,18 @@ impl Report {
             report.read_plan(plan, status, index);
         }
         report
+    }
+
+    /// Says how a person gives the zone to this cluster: the command line takes itself for the holder, and is none.
+    pub fn for_cluster(mut self, instance: &str) -> Report {
+        if let Some((_, words, _)) =
+            self.error.as_mut().filter(|error| matches!(error.0, "OtherInstance" | "FenceLost" | "FenceUnreadable"))
+        {
+            // They end with the command.
+            let end = words.rfind('`').unwrap_or(words.len());
+            words.insert_str(end, &format!(" --to {instance}"));
+        }
+        self
     }
 
     fn read_plan(&mut self, plan: &Plan, status: &ZoneStatus, index: &Index) {

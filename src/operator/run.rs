@@ -48,6 +48,16 @@ pub enum Stopped {
     /// The API server cannot be used.
     #[error(transparent)]
     Api(#[from] CallError),
+    /// The cluster is not the one that it began with.
+    #[error(
+        "the API server is of another cluster than before (namespace kube-system: {now}, was {was}); start again to work for that one"
+    )]
+    AnotherCluster {
+        /// Its UID at the start.
+        was: String,
+        /// Its UID now.
+        now: String,
+    },
     /// The endpoints cannot be served.
     #[error("--listen {address}: {error}")]
     Listen {
@@ -114,6 +124,12 @@ pub async fn operate(
             }
             continue;
         };
+        // Whoever answers now may be another cluster at the same address, with objects of its own.
+        match self::instance(&calls, &stop, say).await {
+            Some(now) if now == instance => {}
+            Some(now) => return Err(Stopped::AnotherCluster { was: instance, now }),
+            None => break,
+        }
         reload.mark_unchanged();
         let config = config.borrow().clone();
         let setting = Setting {

@@ -1,7 +1,7 @@
 //! One term of leadership: what comes in, and in which order it is dealt with.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -101,6 +101,9 @@ pub struct Term {
     /// Zones of which something is to be looked at, now or once their pace allows.
     pub(super) zones_due: FastSet<Name>,
     pub(super) zones_late: FastSet<Name>,
+    /// Kinds that declare records and whose objects are not known: their CRD is gone, or not read again since. What is an
+    /// orphan nobody can tell meanwhile.
+    pub(super) unread: BTreeSet<&'static str>,
     zones_rx: mpsc::Receiver<Name>,
     followed: mpsc::Receiver<Followed>,
     listed: Listed,
@@ -171,6 +174,7 @@ impl Term {
             orders: FastMap::default(),
             zones_due: FastSet::default(),
             zones_late: FastSet::default(),
+            unread: BTreeSet::new(),
             zones_rx,
             followed,
             listed: Listed { endpoints: !setting.endpoints, ..Listed::default() },
@@ -306,6 +310,9 @@ impl Term {
                         all.into_iter().for_each(|seen| self.take_zone(seen));
                     }
                     _ => {
+                        if self.unread.remove(resource.plural()) {
+                            self.zones_due.extend(self.reports.keys().cloned());
+                        }
                         let changed = self.index.replace_all(resource, all, now);
                         changed.iter().for_each(|object| self.noticed(object));
                         match resource {
@@ -344,6 +351,9 @@ impl Term {
             }
             Followed::Lost(resource, error) => {
                 if error.is_absent() {
+                    if resource != Resource::Zone && self.unread.insert(resource.plural()) {
+                        self.zones_due.extend(self.reports.keys().cloned());
+                    }
                     match resource {
                         // Their objects are what people look at; records do without.
                         Resource::Zone => (self.listed.zones, self.zones_known) = (true, false),
@@ -373,7 +383,7 @@ impl Term {
     }
 
     fn take_zone(&mut self, seen: Seen) {
-        let Some(zone) = self.zone_of.get(&seen.name).cloned() else { return };
+        let Some(zone) = self.zone_of.get(&seen.name).cloned() else { return self.disown(seen) };
         let object = ZoneObject::from(seen);
         self.modes.insert(zone.clone(), object.spec.mode);
         self.objects.insert(zone.clone(), object);
@@ -414,7 +424,8 @@ impl Term {
         let Some(seat) = self.seats.get(&zone) else { return };
         let status = Arc::clone(&seat.status.borrow());
         let before = self.reports.get(&zone);
-        let report = Report::of(&status, &self.index, before, SystemTime::now(), self.setting.stale_after);
+        let report = Report::of(&status, &self.index, before, SystemTime::now(), self.setting.stale_after)
+            .for_cluster(&self.setting.instance);
         if let Some(plan) = status.plan.as_ref().filter(|_| report.revision > 0) {
             self.index.learn(&zone, report.revision, lost_addresses(plan));
             self.index.learn_stuck(&zone, report.revision, stuck(plan));

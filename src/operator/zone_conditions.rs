@@ -30,6 +30,7 @@ pub fn conditions(
     report: &Report,
     object: &ZoneObject,
     observe: bool,
+    unread: Option<&str>,
     now: &str,
 ) -> Vec<Condition> {
     let (reachable, first) = reachable(report);
@@ -39,6 +40,13 @@ pub fn conditions(
             (("Unknown", reachable.1, "what the zone holds now is not known".to_owned()), Way::Passes)
         }
         None => (("Unknown", "Pending", "the zone was not planned yet".to_owned()), Way::Passes),
+        Some(_) if let Some(kind) = unread => {
+            let words = format!(
+                "the API server does not list {kind}, so nobody knows what is declared; what is in the zone stays. Install the \
+                 CRDs (kubectl apply -f crds/), or wait until they are read again"
+            );
+            (("Unknown", "Unread", words), Way::Passes)
+        }
         Some(plan) => in_sync(plan, status, observe),
     };
     let (way, cause) = match first {

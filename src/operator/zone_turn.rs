@@ -58,7 +58,7 @@ impl Term {
             return;
         };
         if let Some(plan) = status.plan.as_ref().filter(|_| report.revision > 0 && report.error.is_none()) {
-            let orders = zones::orders(&object.spec, plan);
+            let orders = zones::orders(&object.spec, plan, self.unread.is_empty());
             if !orders.is_empty() {
                 // The order is taken off first: it counts once, whatever happens to us in between.
                 let fields = orders.iter().flat_map(|order| fields(order, object)).collect();
@@ -69,7 +69,7 @@ impl Term {
         }
         let observe = self.observing.get(zone).copied().unwrap_or(false);
         let time = format!("{:.0}", jiff::Timestamp::now());
-        let new = zones::status(&status, report, object, observe, &time);
+        let new = zones::status(&status, report, object, observe, self.unread.first().copied(), &time);
         if new != object.status {
             if zones::is_due(&object.status, &new, self.zone_written.get(zone).copied(), now) {
                 let job = Job::ZoneStatus(zone.clone(), object.held.clone(), patch_of(&new, FIELDS));
@@ -79,6 +79,14 @@ impl Term {
                 // Later.
                 self.zones_late.insert(zone.clone());
             }
+        }
+    }
+
+    /// The object of a zone that is not configured, or not any more, does not go on telling what was so once.
+    pub(super) fn disown(&mut self, seen: Seen) {
+        let object = ZoneObject::from(seen);
+        if let Some(conditions) = zones::disowned(&object, &format!("{:.0}", jiff::Timestamp::now())) {
+            self.begin(Job::Disown(object.held, json!({"conditions": conditions})));
         }
     }
 

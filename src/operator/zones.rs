@@ -13,7 +13,8 @@ use crate::cluster::{Held, Seen};
 use crate::model::{FastSet, Name, OrphanKey};
 use crate::plan::{Orphan, Plan};
 use crate::spec::{
-    ConflictSample, OrphanSample, Orphans, ZoneBrake, ZoneHeld, ZoneMode, ZoneObjectStatus, ZoneSets, ZoneSpec,
+    Condition, ConflictSample, OrphanSample, Orphans, ZoneBrake, ZoneHeld, ZoneMode, ZoneObjectStatus, ZoneSets,
+    ZoneSpec,
 };
 use crate::zone::{PastBrake, ZoneStatus};
 
@@ -74,8 +75,8 @@ pub enum Order {
     Unmatched(&'static str, String),
 }
 
-/// The orders of a spec, as the plan stands.
-pub fn orders(spec: &ZoneSpec, plan: &Plan) -> Vec<Order> {
+/// The orders of a spec, as the plan stands. One about orphans waits until it is known what is declared (`all_read`).
+pub fn orders(spec: &ZoneSpec, plan: &Plan, all_read: bool) -> Vec<Order> {
     let mut orders = Vec::new();
     if let Some(hash) = &spec.release {
         orders.push(match &plan.held {
@@ -83,7 +84,7 @@ pub fn orders(spec: &ZoneSpec, plan: &Plan) -> Vec<Order> {
             _ => Order::Unmatched("release", hash.clone()),
         });
     }
-    if let (Some(Orphans::Delete), Some(hash)) = (&spec.orphans, &spec.orphans_hash) {
+    if let (Some(Orphans::Delete), Some(hash), true) = (&spec.orphans, &spec.orphans_hash, all_read) {
         orders.push(match orphans_hash(&plan.orphans) {
             Some(there) if there == *hash => Order::Orphans(hash.clone(), plan.orphans.iter().map(key).collect()),
             _ => Order::Unmatched("orphansHash", hash.clone()),
@@ -117,8 +118,36 @@ pub fn orphans_hash(orphans: &[Orphan]) -> Option<String> {
     }))
 }
 
-/// The status of a zone's object.
-pub fn status(status: &ZoneStatus, report: &Report, object: &ZoneObject, observe: bool, now: &str) -> ZoneObjectStatus {
+/// What the object of a zone says that is not configured; `None` where it says so already.
+pub fn disowned(object: &ZoneObject, now: &str) -> Option<Vec<Condition>> {
+    let said = |one: &&Condition| one.r#type == "Reachable" && one.reason == "NotConfigured";
+    if object.status.conditions.iter().any(|one| said(&one)) {
+        return None;
+    }
+    let condition = |kind: &str| {
+        Condition {
+        r#type: kind.to_owned(),
+        status: "Unknown".to_owned(),
+        observed_generation: Some(object.generation),
+        last_transition_time: now.to_owned(),
+        reason: "NotConfigured".to_owned(),
+        message: "the zone is not in the operator's configuration: nothing of it is looked at or changed, and what stands here \
+                  besides is how it was then. Delete this object if the zone is not to come back"
+            .to_owned(),
+    }
+    };
+    Some(["Reachable", "InSync"].map(condition).to_vec())
+}
+
+/// The status of a zone's object. `unread`: a kind that declares records and whose objects are not known now.
+pub fn status(
+    status: &ZoneStatus,
+    report: &Report,
+    object: &ZoneObject,
+    observe: bool,
+    unread: Option<&str>,
+    now: &str,
+) -> ZoneObjectStatus {
     let plan = status.plan.as_deref().filter(|_| report.revision > 0);
     let number = |number: usize| Some(i64::try_from(number).unwrap_or(i64::MAX));
     let of = |word: &str| number(status.sets.get(word).copied().unwrap_or(0));
@@ -141,8 +170,10 @@ pub fn status(status: &ZoneStatus, report: &Report, object: &ZoneObject, observe
             unmarked: of("unmarked"),
         });
         new.conflicts = number(plan.conflicts.len());
-        new.orphans = number(plan.orphans.len());
-        new.orphans_hash = orphans_hash(&plan.orphans);
+        // Whose object is not known may be declared all the same: no hash is offered.
+        let orphans = if unread.is_none() { &plan.orphans[..] } else { &[] };
+        new.orphans = number(orphans.len()).filter(|_| unread.is_none());
+        new.orphans_hash = orphans_hash(orphans);
         new.held = plan.held.as_ref().map(|held| ZoneHeld {
             hash: held.hash.clone(),
             deletes: number(held.deletes).unwrap_or(0),
@@ -163,8 +194,7 @@ pub fn status(status: &ZoneStatus, report: &Report, object: &ZoneObject, observe
                 source: one.source.as_ref().map(|source| cut(source.as_str(), TEXT)),
             })
             .collect();
-        new.orphan_sample = plan
-            .orphans
+        new.orphan_sample = orphans
             .iter()
             .take(SAMPLE)
             .map(|one| OrphanSample {
@@ -181,7 +211,7 @@ pub fn status(status: &ZoneStatus, report: &Report, object: &ZoneObject, observe
         Some(_) if moved => Some(now.to_owned()),
         _ => object.status.last_sync.clone(),
     };
-    new.conditions = zone_conditions::conditions(status, report, object, observe, now);
+    new.conditions = zone_conditions::conditions(status, report, object, observe, unread, now);
     new
 }
 

@@ -95,7 +95,8 @@ pub(super) fn judge(
     one_tenant: bool,
     release: &[String],
 ) -> (Option<Held>, Verdict) {
-    let owned = state.owned_at_start.unwrap_or(owned);
+    // What was deleted since still counts, and so does what came.
+    let owned = state.owned_at_start.map_or(owned, |start| start.max(owned));
     let share = (owned as u128 * u128::from(limit.percent) / 100) as usize;
     let most = share.max(limit.at_least as usize);
     let mut verdict = Verdict::default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::config_check::check;
+use super::config_check::{check, check_instance};
 use super::config_schema::SCHEMA;
 use super::diagnostic::Diagnostic;
 use super::from_tree::{At, from_tree};
@@ -77,6 +77,18 @@ impl Config {
     /// All zones.
     pub fn zones(&self) -> impl Iterator<Item = &ZoneSettings> {
         self.servers.iter().flat_map(|server| &server.zones)
+    }
+
+    /// Writes for another instance from here on: for a person who gives zones to a cluster from a machine outside it.
+    ///
+    /// # Errors
+    /// That it can be none.
+    pub fn hold_as(&mut self, instance: &str) -> Result<(), String> {
+        check_instance(instance)?;
+        instance.clone_into(&mut self.instance);
+        let zones = self.servers.iter_mut().flat_map(|server| &mut server.zones);
+        zones.for_each(|zone| instance.clone_into(&mut zone.rules.instance));
+        Ok(())
     }
 
     /// The table that declarations are checked against.

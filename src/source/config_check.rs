@@ -87,10 +87,7 @@ impl Checker<'_> {
 
     fn instance(&mut self, instance: Option<&At<Text>>) -> String {
         if let Some(instance) = instance {
-            let good = |c: char| c.is_ascii_graphic() && !",=\"\\".contains(c);
-            if instance.value.is_empty() || instance.value.len() > 64 || !instance.value.chars().all(good) {
-                let message =
-                    format!("\"{}\" is no instance: 1 to 64 visible characters without , = \" \\", instance.value);
+            if let Err(message) = check_instance(&instance.value) {
                 self.error(instance, message);
             }
             return instance.value.0.clone();
@@ -398,4 +395,16 @@ fn duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     (20..=3_600_000).contains(&millis).then(|| Duration::from_millis(millis))
+}
+
+/// Whether a text can name an instance, as a fence holds it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_instance(text: &str) -> Result<(), String> {
+    let good = |c: char| c.is_ascii_graphic() && !",=\"\\".contains(c);
+    match !text.is_empty() && text.len() <= 64 && text.chars().all(good) {
+        true => Ok(()),
+        false => Err(format!("\"{text}\" is no instance: 1 to 64 visible characters without , = \" \\")),
+    }
 }

@@ -45,6 +45,12 @@ impl Window {
         }
     }
 
+    /// Forgets what was counted.
+    pub fn clear(&mut self) {
+        self.operations.clear();
+        self.owned = None;
+    }
+
     /// Takes over what a process before this one counted, as if it had been this one.
     pub fn remember(&mut self, now: Instant, past: &PastBrake) {
         if past.operations > 0 && past.age < self.length {
@@ -84,6 +90,15 @@ mod tests {
         assert_eq!(window.used(at(300)), (10, Some(100)));
         assert_eq!(window.used(at(600)), (5, Some(100)));
         assert_eq!(window.used(at(900)), (0, None));
+    }
+
+    #[test]
+    fn a_person_who_looked_begins_it_anew() {
+        let now = Instant::now();
+        let mut window = Window::new(Duration::from_secs(600));
+        window.count(now, 9, 30);
+        window.clear();
+        assert_eq!(window.used(now), (0, None));
     }
 
     #[test]

@@ -162,6 +162,10 @@ impl Planning {
     /// Remembers for the brake which of a plan's changes were made.
     pub fn applied(&mut self, plan: &Plan, made: impl Iterator<Item = usize>) {
         let count = made.filter(|index| plan.verdict.counts(&plan.changes[*index])).count();
+        if plan.verdict.released().is_some() {
+            // A person has looked and agreed: from here it is counted anew.
+            self.window.clear();
+        }
         self.window.count(Instant::now(), count, plan.owned);
     }
 }

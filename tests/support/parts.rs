@@ -163,7 +163,9 @@ pub fn need(part: &str) -> Option<Program> {
         return Some(program);
     }
     note(&called(part), &test, "missing");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "the part `{}` is missing, and CI=true forbids that",
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "the part `{}` is missing, and CI=true forbids that",
         called(part)
     );
     eprintln!("*** {test}: NOT RUN, the part `{}` is missing on this machine (./test installs it)", called(part));

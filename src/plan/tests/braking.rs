@@ -106,6 +106,19 @@ fn the_window_counts_and_time_alone_lets_nothing_through() {
     assert!(settled.held.is_none() && settled.changes.is_empty(), "what is not wished any more is not held");
 }
 
+/// What came within the window counts for the limit, too: a zone that grows is not held to what it was.
+#[test]
+fn a_zone_that_grew_is_judged_by_what_it_holds_now() {
+    let world = drop(owned(&["a", "b", "c", "d", "e"]), "a", 10);
+    let mut small = BrakeState::default();
+    (small.recent, small.owned_at_start) = (4, Some(20));
+    assert!(plan(&world, &options(&small, false, &[])).held.is_none(), "14 of 50 are less than 30 %");
+    let mut shrunk = BrakeState::default();
+    (shrunk.recent, shrunk.owned_at_start) = (90, Some(100));
+    let held = plan(&world, &options(&shrunk, false, &[])).held.unwrap();
+    assert_eq!((held.owned, held.limit), (100, 30), "what went counts still");
+}
+
 #[test]
 fn a_swap_is_held_with_its_delete() {
     let mut world = owned(&["a", "b"]);
