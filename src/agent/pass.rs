@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::guard::RESOLVED_FILES;
 use super::numbers::{self, Problem};
 use super::{Agent, notify};
 use crate::host::{Confirm, Host, HostError, Step, Store, Survey, Under, Which};
@@ -354,7 +353,7 @@ impl Agent {
     fn watch(&mut self, paths: &[String]) {
         let mut all = paths.to_vec();
         all.push(paths::RESOLV_CONF.to_owned());
-        all.extend(RESOLVED_FILES.map(str::to_owned));
+        all.extend(paths::RESOLVED_FILES.map(str::to_owned));
         let policies: Vec<PathBuf> = self.options.inputs.iter().map(PathBuf::from).collect();
         self.files.set(&all, &policies);
     }

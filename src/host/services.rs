@@ -8,13 +8,12 @@ use super::store::{Restarts, Store};
 use crate::hostplan::{Effect, paths};
 use crate::resolved::fault::step;
 use crate::resolved::files::HostFiles;
-use crate::resolved::gather::whose;
 use crate::resolved::network1::Network1;
 use crate::resolved::nm::NetworkManager;
 use crate::resolved::resolve1::Resolve1;
 use crate::resolved::systemd1::{Systemd1, Unit};
 use crate::resolved::{Bus, BusError, Reason};
-use crate::split::facts::Content;
+use crate::split::facts::{Content, whose};
 use crate::split::{RoutedDomain, SystemdVersion};
 
 /// The unit of resolved.

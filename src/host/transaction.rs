@@ -322,6 +322,7 @@ impl Host {
             files: files.collect(),
             links: links.collect(),
             profiles: profiles.collect(),
+            words: plan.words.clone(),
             needs: plan.needs.iter().map(|need| need.effect).collect(),
             dead_man: "NextStart".into(),
             confirm_by: None,
@@ -351,6 +352,9 @@ impl Host {
             }
         }
         record.settle(plan, wish, facts);
+        if accepted.is_none() {
+            record.words = None;
+        }
         record.dirs.extend(tx.files.iter().flat_map(|entry| entry.made.iter().cloned()));
         record.dirs.sort_unstable();
         record.dirs.dedup();

@@ -5,6 +5,7 @@
 
 mod host;
 mod profile;
+mod resolv_text;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ pub use host::{
     WatchedFile,
 };
 pub use profile::{NetworkManager, Profile, Setting, Settings, Wishes, only};
+pub use resolv_text::{read_resolv_conf, whose};
 
 /// Everything that route, lint and the choice of a mechanism look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
