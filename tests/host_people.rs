@@ -3,8 +3,8 @@
 
 mod support;
 
-use support::fleet::{document, on, rested, with};
-use support::machine::{self, ISP, Machine, VERSIONS, at};
+use support::fleet::{document, on, rested, state, with};
+use support::machine::{self, INSIDE, ISP, Machine, SECOND, VERSIONS, at};
 
 /// The far side of every network: this program again, in the labs' other namespaces.
 #[test]
@@ -60,7 +60,8 @@ fn a_probe_of_a_private_name_is_not_asked_by_the_old_way() {
         let machine = &mut machine;
         machine.must("resolvectl dns eth0 10.11.0.53; resolvectl default-route eth0 yes");
         machine.asked();
-        let probes = "probes: [{name: lab, query: first.homelab, expect: {any: true}}, {name: world, query: example.com, expect: {any: true}}]\n";
+        let probes = "probes: [{name: lab, query: first.homelab, expect: {any: true}}, {name: world, query: example.com, expect: {any: true}}, \
+                      {name: typed, query: example.com, type: A, expect: {any: true}}]\n";
         let (code, text) = with(machine, "apply", &document("p", &format!("{LAB}{probes}")));
         assert_eq!(code, 0, "{text}");
         let asked = machine.asked();
@@ -103,4 +104,44 @@ fn a_lost_session_confirms_nothing() {
         machine.must("knotwork host rollback");
         machine.until(gone);
     });
+}
+
+/// What no domain covers goes to this server alone.
+fn all_to(server: &str) -> String {
+    format!(
+        "links: [{{name: isp, match: {{name: eth0}}, servers: [{server}], defaultRoute: true}}, \
+         {{name: inside, match: {{name: eth1}}, kind: Corporate, servers: [{INSIDE}], domains: [maas]}}]\n"
+    )
+}
+
+/// No probe is declared: that some server answers is looked at all the same, and a change after which none does is undone.
+/// Whatever a server says is an answer.
+#[test]
+fn a_change_after_which_nobody_answers_is_undone() {
+    for version in [252, 262] {
+        let Some(mut machine) = Machine::boot(version) else { continue };
+        let machine = &mut machine;
+        machine.must("resolvectl dns eth0 10.11.0.53; resolvectl default-route eth0 yes");
+        let before = state(machine);
+        machine.mode(SECOND[0], "drop");
+        let (code, text) = with(machine, "apply", &document("p", &all_to(SECOND[0])));
+        assert!(code == 1 && text.contains("probe . NS") && text.contains("before the change a server did"), "{text}");
+        assert_eq!(state(machine), before, "systemd {version}: {text}");
+        // Meant to be so, it stands, and that nobody looked is said.
+        let meant = format!("{}lint: {{allow: [loses-default-route]}}\n", all_to(SECOND[0]));
+        let (code, text) = with(machine, "apply", &document("p", &meant));
+        assert!(code == 0 && text.contains("does not count") && text.contains("no name was looked up"), "{text}");
+        // Under it nobody answers: the next change need not make that good, and says so.
+        machine.mode(ISP, "drop");
+        let (code, text) = with(machine, "apply", &document("p", &all_to(ISP)));
+        assert!(code == 0 && text.contains("does not count") && text.contains("so before the change"), "{text}");
+        for mode in ["nx", "servfail"] {
+            machine.mode(ISP, "ok");
+            machine.mode(SECOND[0], mode);
+            let (code, text) = with(machine, "apply", &document("p", &all_to(SECOND[0])));
+            assert!(code == 0 && text.contains("probe . NS passes"), "systemd {version}, {mode}: {text}");
+            let (code, text) = with(machine, "apply", &document("p", &all_to(ISP)));
+            assert!(code == 0 && text.contains("no more was looked at than whether a server answers"), "{text}");
+        }
+    }
 }

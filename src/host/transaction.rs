@@ -83,6 +83,8 @@ pub enum Step {
     Link(String, bool),
     /// A name was looked up.
     Probed(Probed),
+    /// Whether anybody answers for the rest of the names does not count afterwards, and why.
+    Uncounted(String),
     /// A person is awaited.
     Awaiting(Duration),
     /// Something went wrong and all is undone.
@@ -262,7 +264,8 @@ impl Host {
         let armed = self.store.keep(&tx);
         tell(Step::Began { id: tx.id.clone(), dead_man: tx.dead_man.clone(), why });
         let implied = probes::implied(facts);
-        let mut run = Run { host: self, wish, plan, tx: &mut tx, implied, probes: Vec::new(), tell };
+        let is_declared = accepted.is_some();
+        let mut run = Run { host: self, wish, plan, tx: &mut tx, implied, is_declared, probes: Vec::new(), tell };
         let changed = if armed.is_ok() { run.changed().await } else { armed };
         let ended = match changed {
             Ok(()) => run.confirmed(confirm).await,

@@ -47,6 +47,7 @@ pub fn lower(merged: &Merged, facts: &HostFacts, version: SystemdVersion) -> Wis
         protect: merged.protect.clone(),
         hosts_file: merged.hosts_file.clone(),
         probes: merged.probes.clone(),
+        gives_up_rest: merged.allow.values().any(|allow| allow.contains("loses-default-route")),
         policies: merged.policies.clone(),
         setters: merged.setters.iter().map(|(key, policy)| (*key, vec![policy.clone()])).collect(),
         ..Wish::nothing(version)

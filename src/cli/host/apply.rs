@@ -10,7 +10,7 @@ use crate::cli::args::Form;
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, Tone};
 use crate::host::journal::{State, Transaction};
-use crate::host::{Applied, Confirm, DEAD_MAN, Host, HostError, HostOptions, Step, Store, Undone};
+use crate::host::{ANYBODY, Applied, Confirm, DEAD_MAN, Host, HostError, HostOptions, Step, Store, Undone};
 use crate::hostplan::{Refusal, preflight};
 
 /// How long the dead man waits for whoever is at work: longer than any change takes.
@@ -249,6 +249,7 @@ fn said(step: &Step, printer: &mut Printer) {
             None => format!("  probe {} passes ({} ms)", probed.name, probed.took.as_millis()),
             Some(wrong) => format!("  probe {} fails: {wrong}", probed.name),
         },
+        Step::Uncounted(why) => format!("  probe {ANYBODY} does not count: {why}"),
         Step::Awaiting(time) => {
             format!(
                 "  everything is in place: say `knotwork host confirm` within {} s, or it is undone",
@@ -283,10 +284,11 @@ fn ended(output: Form, survey: &Survey, applied: Option<&Applied>, left: &[Refus
                 false => format!("done, but for what stays: the rest is as it was before knotwork ({})", applied.id),
             }),
             (None, _) if survey.wish.probes.is_empty() => {
-                printer.line(&format!(
-                    "done: {} stands; no probe is declared, so no name was looked up to prove it",
-                    applied.id
-                ));
+                let proof = match applied.probes.iter().any(|probe| probe.name == ANYBODY) {
+                    true => "no probe is declared, so no more was looked at than whether a server answers",
+                    false => "no probe is declared, so no name was looked up to prove it",
+                };
+                printer.line(&format!("done: {} stands; {proof}", applied.id));
             }
             (None, _) => printer.line(&format!("done: {} stands", applied.id)),
             (Some(_), Some(undone)) => {
