@@ -5,7 +5,7 @@ use super::journal::{State, Transaction, now};
 use super::probes::{self, ANYBODY, Asked, Probed};
 use super::transaction::{Confirm, Host, LOOK, Step, Tell};
 use super::undo::same;
-use super::{links, services};
+use super::{deadman, links, services};
 use crate::hostplan::{HostPlan, Stage, Want};
 use crate::resolved::Bus;
 use crate::resolved::fault::step;
@@ -175,6 +175,9 @@ impl Run<'_, '_> {
         let Confirm::Within(time) = confirm else { return Ok(()) };
         (self.tx.state, self.tx.confirm_by) = (State::Waiting, Some(now() + time.as_secs()));
         self.host.store.keep(self.tx)?;
+        if let (Some(bus), "Timer") = (&self.host.bus, &*self.tx.dead_man) {
+            deadman::at_confirmation(bus, &self.host.store, &self.tx.id, time, &self.host.dead_man_root).await;
+        }
         (self.tell)(Step::Awaiting(time));
         let (file, end) = (self.host.store.confirmation(&self.tx.id), tokio::time::Instant::now() + time);
         let mut told_to_end = std::pin::pin!(told_to_end());

@@ -50,7 +50,7 @@ pub struct Host {
     pub bus: Option<Bus>,
     /// Our memory of it, locked.
     pub store: Store,
-    dead_man_root: String,
+    pub(super) dead_man_root: String,
     bus_address: Option<String>,
 }
 
