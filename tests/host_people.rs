@@ -150,3 +150,43 @@ fn a_change_after_which_nobody_answers_is_undone() {
         }
     }
 }
+
+/// A policy counts on the hosts that it names; one that names none counts where it is given. What stands is not undone by
+/// policies for others.
+#[test]
+fn a_policy_for_another_host_does_not_count() {
+    on(&[257], |machine| {
+        let before = state(machine);
+        let for_hosts = |name: &str, hosts: &str, server: &str| {
+            let route = format!("{{name: {name}, domains: [{name}.test], servers: [{server}]}}");
+            document(
+                name,
+                &format!(
+                    "hosts: [{hosts}]\nroutes: [{route}]\nresolvConf: Unmanaged\nlint: {{allow: [rest-to-route]}}\n"
+                ),
+            )
+        };
+        let other = for_hosts("other", "elsewhere, chief-horse.example", INSIDE);
+        for command in ["plan", "apply", "check"] {
+            let (code, text) = with(machine, command, &other);
+            assert!(code == 1 && text.contains("other is for elsewhere, chief-horse.example"), "{command}: {text}");
+        }
+        assert_eq!(state(machine), before);
+        let both = format!("{other}---\n{}", for_hosts("ours", "kwhost", INSIDE));
+        let (code, text) = with(machine, "apply", &both);
+        assert!(code == 0 && text.contains("does not count on this host (kwhost)"), "{text}");
+        let domains = machine.must("resolvectl domain");
+        assert!(domains.contains("ours.test") && !domains.contains("other.test"), "{domains}");
+        machine.must("! grep -q elsewhere /var/lib/knotwork/host/accepted.yaml");
+        // What stands stays, whoever is named since, and though this host is called otherwise at its next boot.
+        let (code, text) = with(machine, "apply", &other);
+        assert!(code == 1 && text.contains("knotwork host rollback"), "{text}");
+        let (code, text) = machine.run("hostname renamed; knotwork host check; code=$?; hostname kwhost; exit $code");
+        assert_eq!(code, 0, "{text}");
+        // By its long name, which /etc/hosts tells.
+        machine.must("cp /etc/hosts /root/hosts; sed -i 's/^127.0.1.1.*/127.0.1.1 kwhost.lab.test kwhost/' /etc/hosts");
+        let (code, text) = with(machine, "plan", &for_hosts("ours", "kwhost.lab.test", INSIDE));
+        machine.must("cat /root/hosts > /etc/hosts; rm /root/hosts");
+        assert!(code != 1, "{text}");
+    });
+}

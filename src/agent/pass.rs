@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::numbers::{self, Problem};
 use super::{Agent, notify};
-use crate::host::{Confirm, Host, HostError, Step, Store, Survey, Under, Which};
+use crate::host::{ANYBODY, Confirm, Host, HostError, Step, Store, Survey, Under, Which};
 use crate::hostplan::{Refusal, paths, preflight};
 use crate::resolved::statistics::{server_states, statistics};
 use crate::resolved::watch::Hint;
@@ -161,7 +161,7 @@ impl Agent {
                 }
                 why
             }
-            Err(error @ (HostError::Policies(_) | HostError::NoPolicy)) => {
+            Err(error @ (HostError::Policies(_) | HostError::OtherHosts { .. } | HostError::NoPolicy)) => {
                 vec![Problem { reason: error.reason(), at: "policies".into(), message: error.to_string() }]
             }
             Err(error) => return Err(error),
@@ -277,7 +277,8 @@ impl Agent {
         let Some(error) = applied.failed else {
             self.failed = None;
             *self.board.with().changes.entry("committed").or_default() += 1;
-            self.board.with().probes = applied.probes;
+            // The one that is implied is no lookup of the policies.
+            self.board.with().probes = applied.probes.into_iter().filter(|probe| probe.name != ANYBODY).collect();
             tracing::info!(transaction = applied.id, "the change stands");
             return Ok(Round::Again);
         };
