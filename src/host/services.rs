@@ -58,7 +58,16 @@ async fn told(
     match effect {
         Effect::None => Ok(""),
         Effect::ReloadSystemd => {
-            Systemd1(bus).daemon_reload().await.map(|()| "systemd read its units").map_err(Into::into)
+            Systemd1(bus).daemon_reload().await?;
+            // A unit that is gone after it failed would be listed as failed for ever.
+            let own = paths::split(paths::BOOT_UNIT).1;
+            if let Ok(unit) = Systemd1(bus).unit(own).await
+                && unit.load == "not-found"
+                && unit.active == "failed"
+            {
+                Systemd1(bus).reset_failed(own).await?;
+            }
+            Ok("systemd read its units")
         }
         Effect::ReloadNetworkd => match Network1(bus).reload().await {
             Ok(()) => Ok("networkd read its files"),
