@@ -364,6 +364,14 @@ impl Host {
         if accepted.is_some() {
             for (path, before) in std::mem::take(&mut record.snapshot) {
                 let now = self.files.see(&path);
+                let was = tx.files.iter().find(|entry| entry.path == path).map_or(&now, |entry| &entry.before);
+                if !is_by_script(&path, was) {
+                    tracing::info!(
+                        path,
+                        "it was changed by somebody since the snapshot, which does not count any more"
+                    );
+                    continue;
+                }
                 if let Some(known) = record.files.get_mut(&path) {
                     known.before = before;
                 } else if let Some(left) =
@@ -393,6 +401,20 @@ impl Host {
         self.store.keep(tx)?;
         let _ = std::fs::remove_file(self.store.confirmation(&tx.id));
         Ok(())
+    }
+}
+
+/// Whether what lay there before a change may be the doing of a package's script: systemd-resolved's puts its link in the place
+/// of resolv.conf, libnss-resolve's its word into nsswitch.conf. Anything else a person wrote, and no snapshot is worth more.
+fn is_by_script(path: &str, was: &SeenFile) -> bool {
+    match path {
+        paths::RESOLV_CONF => was.target.as_deref().is_some_and(|target| target.contains("/systemd/resolve/")),
+        paths::NSSWITCH => was.content.as_deref().map(String::from_utf8_lossy).is_some_and(|text| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("hosts:"))
+                .any(|hosts| hosts.split_whitespace().any(|word| word == "resolve"))
+        }),
+        _ => false,
     }
 }
 
