@@ -190,3 +190,71 @@ fn a_policy_for_another_host_does_not_count() {
         assert!(code != 1, "{text}");
     });
 }
+
+/// What was left in the middle is the last change: it is taken back, and the one before it stands. Until then the status says
+/// what the matter is and what can be done.
+#[test]
+fn the_last_change_is_the_one_that_was_left_in_the_middle() {
+    on(&[257], |machine| {
+        let kept = format!("{LAB}onDelete: Keep\n");
+        let (code, text) = with(machine, "apply", &document("p", &kept));
+        assert_eq!(code, 0, "{text}");
+        let stands = state(machine);
+        machine.write("/root/policy.yaml", &document("other", &LAB.replace("[maas, homelab]", "[maas]")));
+        rested(machine);
+        machine.must(
+            "rm -f /root/out; (setsid sh -c 'echo $$ > /root/pid; exec knotwork host apply -f /root/policy.yaml --confirm-within 20m' \
+             > /root/out 2>&1 < /dev/null &)",
+        );
+        machine.until("grep -q 'host confirm' /root/out");
+        let (_, text) = machine.run("knotwork host status");
+        assert!(text.contains("say `knotwork host confirm`") && !text.contains("nobody is at it"), "{text}");
+        machine.must("kill -KILL $(cat /root/pid)");
+        machine.until("knotwork host status | grep -q 'nobody is at it.*knotwork host rollback --transaction last'");
+        rested(machine);
+        let (code, text) = machine.run("knotwork host rollback --transaction last");
+        assert_eq!(code, 0, "{text}");
+        assert_eq!(state(machine), stands, "{text}");
+        let (code, text) = machine.run("knotwork host check");
+        assert_eq!(code, 0, "{text}");
+        // A rollback gives back whatever onDelete says, and says that it does.
+        rested(machine);
+        let text = machine.must("knotwork host rollback");
+        assert!(text.contains("policy p has onDelete: Keep"), "{text}");
+    });
+}
+
+/// A snapshot is for what a package's script replaces. What a person wrote after it is what was there before us.
+#[test]
+fn a_snapshot_does_not_outdo_what_a_person_wrote_since() {
+    on(&[257], |machine| {
+        machine.must("cp -a /etc/hosts /root/hosts; cp -P /etc/resolv.conf /root/resolv.conf");
+        resolv_conf(machine, "nameserver 10.11.0.53 # of the snapshot");
+        machine.must("knotwork host snapshot");
+        resolv_conf(machine, "nameserver 10.11.0.53 # of a person");
+        machine.must("echo 192.168.4.7 person.test >> /etc/hosts");
+        let (code, text) = with(machine, "apply", &document("p", LAB));
+        assert_eq!(code, 0, "{text}");
+        rested(machine);
+        machine.must("knotwork host rollback");
+        machine.must("grep -q person.test /etc/hosts && grep -q '# of a person' /etc/resolv.conf");
+        machine.must("cp -a /root/hosts /etc/hosts; rm /etc/resolv.conf; cp -P /root/resolv.conf /etc/resolv.conf");
+        machine.must("rm /root/hosts /root/resolv.conf; systemctl restart systemd-resolved");
+        machine.resolved_up();
+    });
+}
+
+/// The unit of the boot that failed while a policy stood is not listed as failed when it is gone.
+#[test]
+fn a_boot_unit_that_failed_is_forgotten_with_the_rollback() {
+    on(&[252], |machine| {
+        let (code, text) = with(machine, "apply", &document("p", LAB));
+        assert_eq!(code, 0, "{text}");
+        let unit = "/etc/systemd/system/knotwork-host.service";
+        machine.must(&format!("sed -i 's/^ConditionFile.*//; s,^ExecStart=.*,ExecStart=/bin/false,; /^Restart/d' {unit}; systemctl daemon-reload; ! systemctl start knotwork-host"));
+        machine.must("systemctl is-failed knotwork-host");
+        rested(machine);
+        machine.must("knotwork host rollback --overwrite-edited");
+        machine.must(&format!("! test -e {unit} && ! systemctl is-failed knotwork-host"));
+    });
+}

@@ -70,7 +70,7 @@ pub struct ApplyArgs {
     /// The policies that were applied last, as the unit of the boot does
     #[arg(long, conflicts_with = "inputs")]
     pub accepted: bool,
-    /// Undo everything unless `knotwork host confirm` comes within this time (30s, 2m)
+    /// Undo everything unless `knotwork host confirm` comes within this time (30s, 2m; a bare number is seconds)
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub confirm_within: Option<std::time::Duration>,
     /// When a timer of systemd undoes everything, should this program die before all is in place. Should it die while it waits
