@@ -62,6 +62,10 @@ fn a_probe_of_a_private_name_is_not_asked_by_the_old_way() {
         machine.asked();
         let probes = "probes: [{name: lab, query: first.homelab, expect: {any: true}}, {name: world, query: example.com, expect: {any: true}}, \
                       {name: typed, query: example.com, type: A, expect: {any: true}}]\n";
+        let (code, text) = with(machine, "check", &document("p", &format!("{LAB}{probes}")));
+        assert!(code == 2 && text.contains("probe lab is not asked") && text.contains("probe world passes"), "{text}");
+        let asked = machine.asked();
+        assert!(asked.iter().all(|(_, name, _)| name != "first.homelab"), "systemd {}: {asked:?}", machine.version);
         let (code, text) = with(machine, "apply", &document("p", &format!("{LAB}{probes}")));
         assert_eq!(code, 0, "{text}");
         let asked = machine.asked();

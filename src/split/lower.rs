@@ -389,7 +389,7 @@ pub(super) fn is_default_route(link: &LinkFacts) -> bool {
     }
 }
 
-fn addresses(link: &LinkFacts) -> Vec<IpAddr> {
+pub(super) fn addresses(link: &LinkFacts) -> Vec<IpAddr> {
     link.addresses.iter().flatten().map(|own| own.address).collect()
 }
 
