@@ -354,3 +354,63 @@ fn r21_names_of_a_closed_route_go_nowhere_while_the_link_is_down() {
         }
     }
 }
+
+/// The names that the servers were asked for by programs that read resolv.conf, and by whom they are answered.
+fn resolves(machine: &mut Machine, when: &str) {
+    let conf = machine.must("cat /etc/resolv.conf");
+    let server = conf.lines().find_map(|line| line.strip_prefix("nameserver ")).unwrap_or_default().to_owned();
+    let (_, text) = machine.net(&format!("dig +short +tries=2 +time=4 @{server} www.example.com A"));
+    assert!(text.trim().parse::<std::net::IpAddr>().is_ok(), "systemd {}, {when}: {text}\n{conf}", machine.version);
+}
+
+/// dhclient of Debian 12 writes through the link into resolved's own file and tells resolved nothing: what it wrote is all
+/// the DNS that the host has, and is there again after a change was taken back, whatever took it back.
+#[test]
+fn what_dhclient_wrote_into_resolveds_file_is_there_again_after_a_rollback() {
+    let Some(mut machine) = booted(252) else { return };
+    let machine = &mut machine;
+    machine.must("ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf");
+    machine.renew_dhcp("eth0");
+    let words = machine.must(&format!("cat {STUB}"));
+    assert!(words.contains("nameserver 10.11.0.53") && !words.contains("127.0.0.53"), "{words}");
+    resolves(machine, "before");
+    let declared = bare(&format!(
+        "    - {{name: uplink, match: {{name: eth0}}, kind: Regular, servers: [10.11.0.53]}}\n{INSIDE_ONLY}"
+    ));
+    let is_back = |machine: &mut Machine, when: &str| {
+        assert_eq!(machine.must(&format!("cat {STUB}")), words, "{when}");
+        assert_eq!(machine.must("readlink /etc/resolv.conf").trim(), "../run/systemd/resolve/stub-resolv.conf");
+        resolves(machine, when);
+    };
+    // All is given back; then one change is.
+    for back in ["knotwork host rollback", "knotwork host rollback --transaction last"] {
+        apply(machine, &declared);
+        untouched(machine, "applied");
+        let text = machine.must(back);
+        is_back(machine, &format!("{back}: {text}"));
+    }
+    // A probe fails, and the change is undone by itself.
+    machine.write(
+        "/root/policy.yaml",
+        &format!("{declared}  probes: [{{name: never, query: nx.invalid, expect: {{any: true}}}}]\n"),
+    );
+    let (code, text) = machine.run("knotwork host apply -f /root/policy.yaml");
+    assert_eq!(code, 1, "{text}");
+    is_back(machine, "undone");
+    // Killed when all was in place: the next start undoes it.
+    machine.write("/root/policy.yaml", &declared);
+    machine.must(
+        "(setsid sh -c 'echo $$ > /root/pid; exec knotwork host apply -f /root/policy.yaml --confirm-within 20m' \
+         > /root/out 2>&1 < /dev/null &)",
+    );
+    machine.until("grep -q 'host confirm' /root/out");
+    untouched(machine, "in place");
+    machine.must("kill -KILL $(cat /root/pid)");
+    machine.run("knotwork host rollback");
+    is_back(machine, "killed");
+    // Whoever tells resolved servers meanwhile leaves its file right as resolved writes it.
+    apply(machine, &declared);
+    machine.must("resolvectl dns eth0 10.11.0.54");
+    machine.must("knotwork host rollback");
+    untouched(machine, "told meanwhile");
+}

@@ -16,9 +16,6 @@ use crate::split::facts::{Content, FileKind};
 use crate::split::policy::ResolvConf;
 use crate::split::wish::Wish;
 
-/// resolved's own files, to one of which `/etc/resolv.conf` leads.
-pub const RESOLVED_FILES: [&str; 2] = ["/run/systemd/resolve/stub-resolv.conf", "/run/systemd/resolve/resolv.conf"];
-
 /// Something that was put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mended {
@@ -63,7 +60,7 @@ impl Guard {
         {
             wants.insert(paths::RESOLV_CONF.to_owned(), want);
             // Whoever writes through the link writes into resolved's file. Its bytes are those that resolved wrote last.
-            for path in RESOLVED_FILES {
+            for path in paths::RESOLVED_FILES {
                 let target = link.target.as_deref().unwrap_or_default().trim_start_matches("..");
                 if target.trim_start_matches('/') == path.trim_start_matches('/') {
                     wants.extend(Want::again(&self.files.see(path)).map(|want| (path.to_owned(), want)));
@@ -139,5 +136,5 @@ fn is_right(path: &str, want: &Want, now: &crate::hostplan::SeenFile) -> bool {
         return want.is_there(now);
     }
     let text = now.content.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-    matches!(crate::resolved::gather::whose(&text), Content::Stub | Content::Uplink | Content::Static)
+    matches!(crate::split::facts::whose(&text), Content::Stub | Content::Uplink | Content::Static)
 }

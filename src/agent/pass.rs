@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::guard::RESOLVED_FILES;
 use super::numbers::{self, Problem};
 use super::{Agent, notify};
-use crate::host::{Confirm, Host, HostError, Step, Store, Survey, Under, Which};
+use crate::host::{ANYBODY, Confirm, Host, HostError, Step, Store, Survey, Under, Which};
 use crate::hostplan::{Refusal, paths, preflight};
 use crate::resolved::statistics::{server_states, statistics};
 use crate::resolved::watch::Hint;
@@ -162,7 +161,7 @@ impl Agent {
                 }
                 why
             }
-            Err(error @ (HostError::Policies(_) | HostError::NoPolicy)) => {
+            Err(error @ (HostError::Policies(_) | HostError::OtherHosts { .. } | HostError::NoPolicy)) => {
                 vec![Problem { reason: error.reason(), at: "policies".into(), message: error.to_string() }]
             }
             Err(error) => return Err(error),
@@ -278,7 +277,8 @@ impl Agent {
         let Some(error) = applied.failed else {
             self.failed = None;
             *self.board.with().changes.entry("committed").or_default() += 1;
-            self.board.with().probes = applied.probes;
+            // The one that is implied is no lookup of the policies.
+            self.board.with().probes = applied.probes.into_iter().filter(|probe| probe.name != ANYBODY).collect();
             tracing::info!(transaction = applied.id, "the change stands");
             return Ok(Round::Again);
         };
@@ -354,7 +354,7 @@ impl Agent {
     fn watch(&mut self, paths: &[String]) {
         let mut all = paths.to_vec();
         all.push(paths::RESOLV_CONF.to_owned());
-        all.extend(RESOLVED_FILES.map(str::to_owned));
+        all.extend(paths::RESOLVED_FILES.map(str::to_owned));
         let policies: Vec<PathBuf> = self.options.inputs.iter().map(PathBuf::from).collect();
         self.files.set(&all, &policies);
     }

@@ -16,13 +16,37 @@ use crate::resolved::Bus;
 use crate::resolved::fault::step;
 use crate::resolved::systemd1::{Systemd1, TransientTimer};
 
-/// How the timer of a transaction is called.
-fn name(id: &str) -> String {
-    format!("knotwork-deadman-{id}")
+/// How the timers of a transaction are called: that of the whole, and that of the wait for a person.
+fn names(id: &str) -> [String; 2] {
+    [format!("knotwork-deadman-{id}"), format!("knotwork-deadman-{id}-confirm")]
 }
+
+/// How long after the time of a confirmation the dead man comes: whoever lives undoes the change himself by then, or is at
+/// it and holds the lock, for which the dead man waits.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Starts the timer; `Timer`, or `NextStart` where none can be had, with the reason.
 pub(super) async fn arm(bus: &Bus, store: &Store, id: &str, after: Duration, root: &str) -> (String, Option<String>) {
+    let [name, _] = names(id);
+    start(bus, store, (id, name), after, root).await
+}
+
+/// Has the dead man come sooner than for the whole of the change: everything is in place, and only a person is awaited. Where
+/// no second timer can be had, the first one still comes.
+pub(super) async fn at_confirmation(bus: &Bus, store: &Store, id: &str, within: Duration, root: &str) {
+    let [_, name] = names(id);
+    if let (_, Some(why)) = start(bus, store, (id, name), within + GRACE, root).await {
+        tracing::warn!(why, id, "no timer for the end of the wait: should we die, the change is undone later");
+    }
+}
+
+async fn start(
+    bus: &Bus,
+    store: &Store,
+    (id, name): (&str, String),
+    after: Duration,
+    root: &str,
+) -> (String, Option<String>) {
     let program = match copy(store) {
         Ok(program) => program,
         Err(error) => return ("NextStart".into(), Some(format!("this program cannot be copied: {error}"))),
@@ -39,7 +63,7 @@ pub(super) async fn arm(bus: &Bus, store: &Store, id: &str, after: Duration, roo
         root.into(),
     ]);
     let description = format!("Undo the DNS change {id} of knotwork, which nobody finished");
-    let timer = TransientTimer { name: name(id), description, after, command };
+    let timer = TransientTimer { name, description, after, command };
     step("the dead man's program lies ready");
     match Systemd1(bus).start_timer(&timer).await {
         Ok(()) => {
@@ -50,11 +74,13 @@ pub(super) async fn arm(bus: &Bus, store: &Store, id: &str, after: Duration, roo
     }
 }
 
-/// Stops the timer.
+/// Stops the timers.
 pub(super) async fn disarm(bus: &Bus, id: &str) {
-    if let Err(error) = Systemd1(bus).stop(&format!("{}.timer", name(id))).await {
-        // It finds nothing to do for a transaction that is over.
-        tracing::warn!(%error, id, "the dead man's timer could not be stopped");
+    for name in names(id) {
+        if let Err(error) = Systemd1(bus).stop(&format!("{name}.timer")).await {
+            // It finds nothing to do for a transaction that is over.
+            tracing::warn!(%error, id, "the dead man's timer could not be stopped");
+        }
     }
     step("the dead man is dismissed");
 }

@@ -125,6 +125,17 @@ pub enum HostError {
     /// The policies are not as they must be.
     #[error("{0}")]
     Policies(String),
+    /// All policies are for other hosts.
+    #[error(
+        "no policy here is for this host ({host}): {others}; nothing is changed, and what stands here stays \
+         (`knotwork host rollback` gives it back). Name the host in `hosts`, or leave that out"
+    )]
+    OtherHosts {
+        /// What this one is called.
+        host: String,
+        /// Which policies are for whom.
+        others: String,
+    },
     /// Nothing was applied yet.
     #[error("no policy was applied to this host yet; give one with -f policy.yaml")]
     NoPolicy,
@@ -154,6 +165,7 @@ impl HostError {
             HostError::Stopped => "Stopped",
             HostError::NotLast(_) => "NotLast",
             HostError::Policies(_) => "PolicyBroken",
+            HostError::OtherHosts { .. } => "OtherHosts",
             HostError::NoPolicy => "NoPolicy",
             HostError::NoTransaction(_) => "NoTransaction",
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::hostplan::{Effect, Record, SeenFile, Want};
+use crate::hostplan::{Effect, Record, SeenFile, Want, Words};
 use crate::split::SystemdVersion;
 use crate::split::facts::{Link, Wishes};
 
@@ -110,6 +110,9 @@ pub struct Transaction {
     /// Profiles of NetworkManager, in the order of writing.
     #[serde(default)]
     pub profiles: Vec<ProfileEntry>,
+    /// What somebody wrote into resolved's own file, which resolved may write anew.
+    #[serde(default)]
+    pub words: Option<Words>,
     /// Services that are told beside what the files ask for.
     pub needs: Vec<Effect>,
     /// `Timer`, or `NextStart` where no timer could be had.

@@ -21,7 +21,7 @@ mod undo;
 
 pub use error::HostError;
 pub use probe_paths::{ProbedBy, probe_by_paths};
-pub use probes::Probed;
+pub use probes::{ANYBODY, Probed};
 pub use repair::Repaired;
 pub use services::rewrite;
 pub use store::Store;
@@ -33,7 +33,7 @@ pub use undo::Undone;
 pub async fn probe(bus: &crate::resolved::Bus, wish: &crate::split::wish::Wish) -> Vec<Probed> {
     let mut all = Vec::new();
     for one in &wish.probes {
-        all.push(probes::once(bus, &one.value, wish.systemd).await);
+        all.push(probes::once(bus, probes::Asked::Name(&one.value), wish.systemd).await);
     }
     all
 }

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::model::Name;
-use crate::resolved::Bus;
+use crate::model::{Name, RrType};
 use crate::resolved::resolve1::{Resolve1, flags};
+use crate::resolved::{Bus, Reason};
 use crate::split::policy::Probe;
 use crate::split::{HostFacts, SystemdVersion};
 
@@ -39,18 +39,34 @@ pub(super) fn implied(facts: &HostFacts) -> Vec<Probe> {
     needs.filter_map(probe).take(IMPLIED).collect()
 }
 
+/// What every policy wants to go on, though it does not say so.
+pub const ANYBODY: &str = ". NS";
+
+/// What is looked up.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked<'a> {
+    /// A name, which must come to what is expected.
+    Name(&'a Probe),
+    /// The servers of the root, which any server answers in some way: only whether one does counts.
+    Anybody,
+}
+
 /// One try.
-pub(super) async fn once(bus: &Bus, probe: &Probe, version: SystemdVersion) -> Probed {
+pub(super) async fn once(bus: &Bus, asked: Asked<'_>, version: SystemdVersion) -> Probed {
     let started = tokio::time::Instant::now();
-    let wrong = ask(&bus.within(LOOKUP), probe, version).await.err();
-    Probed { name: probe.name.clone(), wrong, took: started.elapsed() }
+    let bus = bus.within(LOOKUP);
+    let (name, wrong) = match asked {
+        Asked::Name(probe) => (&*probe.name, ask(&bus, probe, version).await.err()),
+        Asked::Anybody => (ANYBODY, anybody(&bus, version).await.err()),
+    };
+    Probed { name: name.to_owned(), wrong, took: started.elapsed() }
 }
 
 /// Until it passes, for a while.
-pub(super) async fn until(bus: &Bus, probe: &Probe, version: SystemdVersion) -> Probed {
+pub(super) async fn until(bus: &Bus, asked: Asked<'_>, version: SystemdVersion) -> Probed {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let probed = once(bus, probe, version).await;
+        let probed = once(bus, asked, version).await;
         if probed.wrong.is_none() || tokio::time::Instant::now() >= end {
             return probed;
         }
@@ -58,13 +74,30 @@ pub(super) async fn until(bus: &Bus, probe: &Probe, version: SystemdVersion) -> 
     }
 }
 
+/// Whether any server answers for what no domain covers. NXDOMAIN, SERVFAIL, REFUSED are answers; no server, no network and
+/// silence are none.
+async fn anybody(bus: &Bus, version: SystemdVersion) -> Result<(), String> {
+    match Resolve1(bus).record(0, ".", RrType::NS.0, no_cache(version)).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.reason == Reason::Answered => Ok(()),
+        Err(error) => Err(format!("no server answers: {}", error.message)),
+    }
+}
+
+/// Past the cache.
+fn no_cache(version: SystemdVersion) -> u64 {
+    // Before 248 an unknown flag is an error; there, a change of settings has emptied the cache anyway.
+    if version >= SystemdVersion(248) { flags::NO_CACHE } else { 0 }
+}
+
 async fn ask(bus: &Bus, probe: &Probe, version: SystemdVersion) -> Result<(), String> {
     let name = probe.query.to_relaxed();
-    // Before 248 an unknown flag is an error; there, a change of settings has emptied the cache anyway.
-    let no_cache = if version >= SystemdVersion(248) { flags::NO_CACHE } else { 0 };
-    let (asked, by) = (flags::NO_SEARCH | no_cache, Resolve1(bus));
+    let by = Resolve1(bus);
     let Some(rtype) = probe.rtype else {
-        let found = by.hostname(0, &name, 0, asked).await.map_err(|error| format!("{name}: {}", error.message))?;
+        let found = by
+            .hostname(0, &name, 0, flags::NO_SEARCH | no_cache(version))
+            .await
+            .map_err(|error| format!("{name}: {}", error.message))?;
         let found: Vec<IpAddr> = found.addresses.into_iter().map(|(_, address)| address).collect();
         let missing: Vec<String> =
             probe.addresses.iter().filter(|wanted| !found.contains(wanted)).map(ToString::to_string).collect();
@@ -74,7 +107,8 @@ async fn ask(bus: &Bus, probe: &Probe, version: SystemdVersion) -> Result<(), St
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         return Err(format!("{name} is {}, without {}", found.join(", "), missing.join(", ")));
     };
-    let found = by.record(0, &name, rtype.0, asked).await;
+    // Records are never searched for: the flag that says so is refused here.
+    let found = by.record(0, &name, rtype.0, no_cache(version)).await;
     let (found, _) = found.map_err(|error| format!("{name} {rtype}: {}", error.message))?;
     let holds = |wanted: &IpAddr| found.iter().any(|record| record.rtype == rtype.0 && holds(&record.wire, wanted));
     match probe.addresses.iter().find(|wanted| !holds(wanted)) {

@@ -2,10 +2,10 @@
 
 use super::error::HostError;
 use super::journal::{State, Transaction, now};
-use super::probes::{self, Probed};
+use super::probes::{self, ANYBODY, Asked, Probed};
 use super::transaction::{Confirm, Host, LOOK, Step, Tell};
 use super::undo::same;
-use super::{links, services};
+use super::{deadman, links, services};
 use crate::hostplan::{HostPlan, Stage, Want};
 use crate::resolved::Bus;
 use crate::resolved::fault::step;
@@ -22,6 +22,8 @@ pub(super) struct Run<'a, 'b> {
     pub(super) tx: &'a mut Transaction,
     /// What must go on passing though no policy says so.
     pub(super) implied: Vec<Probe>,
+    /// Policies are brought into force: with a rollback the host is left to what was before, whatever that is.
+    pub(super) is_declared: bool,
     pub(super) probes: Vec<Probed>,
     pub(super) tell: Tell<'b>,
 }
@@ -108,18 +110,25 @@ impl Run<'_, '_> {
 
     /// Probes that pass before anything is changed; all are asked at once, for some of them may have to be given up. Names
     /// that the policy sends to servers of their own are not asked: now they may go to anybody.
-    async fn passing(&self) -> Vec<String> {
+    async fn passing(&mut self) -> Vec<String> {
         let Some(bus) = &self.host.bus else { return Vec::new() };
         let declared =
             self.wish.probes.iter().map(|probe| &probe.value).filter(|probe| !self.wish.routes(&probe.query));
-        let all = declared.chain(&self.implied).map(|probe| probes::once(bus, probe, self.wish.systemd));
-        let probed = futures_util::future::join_all(all).await;
+        let anybody = (self.is_declared && !self.wish.gives_up_rest).then_some(Asked::Anybody);
+        let all = declared.chain(&self.implied).map(Asked::Name).chain(anybody);
+        let probed = futures_util::future::join_all(all.map(|one| probes::once(bus, one, self.wish.systemd))).await;
+        let silent = probed.iter().find(|one| one.name == ANYBODY).and_then(|one| one.wrong.clone());
+        if let Some(wrong) = silent {
+            (self.tell)(Step::Uncounted(format!("{wrong}; it was so before the change")));
+        } else if self.is_declared && self.wish.gives_up_rest {
+            (self.tell)(Step::Uncounted("the policy allows loses-default-route".to_owned()));
+        }
         probed.into_iter().filter(|probed| probed.wrong.is_none()).map(|probed| probed.name).collect()
     }
 
     async fn probe(&mut self, passed_before: &[String]) -> Result<(), HostError> {
         for probe in &self.wish.probes {
-            if let Some(wrong) = self.ask(&probe.value).await {
+            if let Some(wrong) = self.ask(Asked::Name(&probe.value)).await {
                 let why = match passed_before.contains(&probe.value.name) {
                     true => format!("{wrong}; before the change it passed"),
                     false if self.wish.routes(&probe.value.query) => {
@@ -131,7 +140,7 @@ impl Run<'_, '_> {
             }
         }
         for probe in std::mem::take(&mut self.implied).iter().filter(|probe| passed_before.contains(&probe.name)) {
-            if let Some(wrong) = self.ask(probe).await {
+            if let Some(wrong) = self.ask(Asked::Name(probe)).await {
                 let why = format!(
                     "{wrong}; before the change it was found, and the kubelet cannot do without it: its kubeconfig or its \
                      registries name it"
@@ -139,13 +148,22 @@ impl Run<'_, '_> {
                 return Err(HostError::Probe { name: probe.name.clone(), why });
             }
         }
+        if passed_before.iter().any(|name| name == ANYBODY)
+            && let Some(wrong) = self.ask(Asked::Anybody).await
+        {
+            let why = format!(
+                "{wrong}; before the change a server did, and now names that no domain of a policy covers are lost. Where that \
+                 is meant: lint: {{allow: [loses-default-route]}}"
+            );
+            return Err(HostError::Probe { name: ANYBODY.to_owned(), why });
+        }
         Ok(())
     }
 
     /// What is wrong with a probe after a while of patience, told to whoever watches.
-    async fn ask(&mut self, probe: &Probe) -> Option<String> {
+    async fn ask(&mut self, asked: Asked<'_>) -> Option<String> {
         let bus = self.host.bus.as_ref()?;
-        let probed = probes::until(bus, probe, self.wish.systemd).await;
+        let probed = probes::until(bus, asked, self.wish.systemd).await;
         step(&format!("probe {} was asked", probed.name));
         self.probes.push(probed.clone());
         let wrong = probed.wrong.clone();
@@ -157,6 +175,9 @@ impl Run<'_, '_> {
         let Confirm::Within(time) = confirm else { return Ok(()) };
         (self.tx.state, self.tx.confirm_by) = (State::Waiting, Some(now() + time.as_secs()));
         self.host.store.keep(self.tx)?;
+        if let (Some(bus), "Timer") = (&self.host.bus, &*self.tx.dead_man) {
+            deadman::at_confirmation(bus, &self.host.store, &self.tx.id, time, &self.host.dead_man_root).await;
+        }
         (self.tell)(Step::Awaiting(time));
         let (file, end) = (self.host.store.confirmation(&self.tx.id), tokio::time::Instant::now() + time);
         let mut told_to_end = std::pin::pin!(told_to_end());

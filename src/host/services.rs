@@ -8,13 +8,12 @@ use super::store::{Restarts, Store};
 use crate::hostplan::{Effect, paths};
 use crate::resolved::fault::step;
 use crate::resolved::files::HostFiles;
-use crate::resolved::gather::whose;
 use crate::resolved::network1::Network1;
 use crate::resolved::nm::NetworkManager;
 use crate::resolved::resolve1::Resolve1;
 use crate::resolved::systemd1::{Systemd1, Unit};
 use crate::resolved::{Bus, BusError, Reason};
-use crate::split::facts::Content;
+use crate::split::facts::{Content, whose};
 use crate::split::{RoutedDomain, SystemdVersion};
 
 /// The unit of resolved.
@@ -59,7 +58,16 @@ async fn told(
     match effect {
         Effect::None => Ok(""),
         Effect::ReloadSystemd => {
-            Systemd1(bus).daemon_reload().await.map(|()| "systemd read its units").map_err(Into::into)
+            Systemd1(bus).daemon_reload().await?;
+            // A unit that is gone after it failed would be listed as failed for ever.
+            let own = paths::split(paths::BOOT_UNIT).1;
+            if let Ok(unit) = Systemd1(bus).unit(own).await
+                && unit.load == "not-found"
+                && unit.active == "failed"
+            {
+                Systemd1(bus).reset_failed(own).await?;
+            }
+            Ok("systemd read its units")
         }
         Effect::ReloadNetworkd => match Network1(bus).reload().await {
             Ok(()) => Ok("networkd read its files"),

@@ -155,6 +155,12 @@ impl Store {
         is_held(&self.dir.join(LOCK))
     }
 
+    /// The process number of whoever works on this host now.
+    pub fn worked_on_by(&self) -> Option<String> {
+        let path = self.dir.join(LOCK);
+        is_held(&path).then(|| holder(&path))
+    }
+
     /// The process number of the agent that holds this host, where one does.
     pub fn held_by(&self) -> Option<String> {
         let path = self.dir.join(AGENT);

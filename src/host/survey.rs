@@ -1,5 +1,7 @@
 //! What policies make of a host: facts, wish, findings and plan. Changes nothing.
 
+use std::path::Path;
+
 use super::error::HostError;
 use super::store::Store;
 use super::transaction::HostOptions;
@@ -7,10 +9,11 @@ use crate::hostplan::{self, HostPlan, Need, Record, Targets};
 use crate::resolved::files::HostFiles;
 use crate::resolved::gather::{Sources, Unread, gather_over};
 use crate::resolved::{Bus, BusError};
-use crate::source::{Input, load_policies};
+use crate::source::{Input, Policies, load_policies_for};
 use crate::split::lint::{Finding, lint};
 use crate::split::lower::lower;
 use crate::split::lower_merge::{Contradiction, merge};
+use crate::split::policy::Policy;
 use crate::split::wish::Wish;
 use crate::split::{HostFacts, SystemdVersion};
 
@@ -40,18 +43,51 @@ impl Under {
     }
 }
 
-/// Lowers the policies of the files onto the facts.
+/// Lowers the policies of the files onto the facts: those that are for the host of these facts.
 ///
 /// # Errors
-/// [`HostError::Policies`] with everything that is wrong with the files.
+/// [`HostError::Policies`] with everything that is wrong with the files, [`HostError::OtherHosts`].
 pub fn under_policies(files: &[String], facts: &HostFacts, version: SystemdVersion) -> Result<Under, HostError> {
     let inputs: Vec<Input> = files.iter().map(|file| Input::parse(file)).collect();
-    let loaded = load_policies(&inputs);
+    let names = facts.names();
+    under(load_policies_for(&inputs, names.as_deref()), facts, version)
+}
+
+/// The same of policies that were accepted here once. A host that has got another name since is still the one that they were
+/// accepted for: it does not lose its DNS at the next boot.
+fn under_accepted(file: &Path, facts: &HostFacts, version: SystemdVersion) -> Result<Under, HostError> {
+    let (inputs, names) = ([Input::parse(&file.display().to_string())], facts.names());
+    let loaded = load_policies_for(&inputs, names.as_deref());
+    match loaded.policies.is_empty() && !loaded.others.is_empty() {
+        true => under(load_policies_for(&inputs, None), facts, version),
+        false => under(loaded, facts, version),
+    }
+}
+
+fn under(loaded: Policies, facts: &HostFacts, version: SystemdVersion) -> Result<Under, HostError> {
     let mut wrong: Vec<String> = loaded.broken.iter().map(ToString::to_string).collect();
     wrong.extend(loaded.refusals.iter().map(|(name, diagnostic)| format!("policy {name}: {diagnostic}")));
     wrong.extend(loaded.empty.iter().map(|input| format!("{input}: no SplitDNSPolicy is in there")));
     if !wrong.is_empty() {
         return Err(HostError::Policies(wrong.join("\n")));
+    }
+    let host = facts.hostname.clone().unwrap_or_default();
+    let others = loaded.others.iter().map(|(name, hosts)| format!("{name} is for {}", hosts.join(", ")));
+    let mut notes = loaded.notes.clone();
+    if loaded.policies.is_empty() && !loaded.others.is_empty() {
+        return Err(HostError::OtherHosts { host, others: others.collect::<Vec<_>>().join("; ") });
+    }
+    notes.extend(others.map(|other| format!("policy {other}, and does not count on this host ({host})")));
+    if facts.hostname.is_none()
+        && let Some([one, other]) = strangers(&loaded.policies)
+    {
+        notes.push(format!(
+            "policies {} and {} are for different hosts ({}; {}); of which host is not said, so that both count here",
+            one.name,
+            other.name,
+            one.hosts.join(", "),
+            other.hosts.join(", ")
+        ));
     }
     let merged = merge(&loaded.policies);
     let wish = lower(&merged, facts, version);
@@ -63,11 +99,18 @@ pub fn under_policies(files: &[String], facts: &HostFacts, version: SystemdVersi
         facts: wish.under(facts),
         wish,
         text: loaded.text.clone(),
-        notes: loaded.notes.clone(),
+        notes,
         specs: loaded.specs(),
         findings,
         refused,
     })
+}
+
+/// Two policies that no host can have both of.
+fn strangers(policies: &[Policy]) -> Option<[&Policy; 2]> {
+    let named = || policies.iter().filter(|policy| !policy.hosts.is_empty());
+    let is_apart = |one: &Policy, other: &Policy| !one.hosts.iter().any(|host| other.hosts.contains(host));
+    named().find_map(|one| Some([one, named().find(|other| is_apart(one, other))?]))
 }
 
 /// All that is known before anything is done.
@@ -104,7 +147,7 @@ impl Survey {
     /// Looks at the host and at the policies.
     ///
     /// # Errors
-    /// [`HostError::Policies`], [`HostError::NoPolicy`], and those of the store.
+    /// [`HostError::Policies`], [`HostError::OtherHosts`], [`HostError::NoPolicy`], and those of the store.
     pub async fn new(options: &HostOptions, which: Which<'_>, overwrite_edited: bool) -> Result<Survey, HostError> {
         let bus = Bus::connect(options.bus.as_deref()).await;
         let mut survey = Survey::over(options, which, bus).await?;
@@ -129,24 +172,23 @@ impl Survey {
         let sources = Sources { root: options.root.clone(), bus: options.bus.clone(), profiles };
         let found = gather_over(&sources, bus).await;
         let facts = found.facts;
-        let (files, stored) = match which {
-            Which::Files(files) if !files.is_empty() => (files.to_vec(), None),
-            Which::Files(_) | Which::Accepted => match store.accepted()? {
-                Some(text) => (vec![store.accepted_file().display().to_string()], Some(text)),
-                None => return Err(HostError::NoPolicy),
-            },
-            Which::Nothing => (Vec::new(), None),
-        };
         let version = facts.systemd;
-        let own = hostplan::without_us(&facts, &record);
-        let (wish, under, text) = if files.is_empty() {
-            (Wish::nothing(version.unwrap_or(SystemdVersion::OLDEST)), None, None)
-        } else {
-            let mut under = under_policies(&files, &own, version.unwrap_or(SystemdVersion::NEWEST))?;
-            // Put together anew, the text would not be the same to the octet, and so would count as another one.
-            let text = stored.unwrap_or_else(|| std::mem::take(&mut under.text));
-            (under.wish.clone(), Some(under), Some(text))
+        let (own, newest) = (hostplan::without_us(&facts, &record), version.unwrap_or(SystemdVersion::NEWEST));
+        let (under, text) = match which {
+            Which::Files(files) if !files.is_empty() => {
+                let mut under = under_policies(files, &own, newest)?;
+                let text = std::mem::take(&mut under.text);
+                (Some(under), Some(text))
+            }
+            Which::Files(_) | Which::Accepted => {
+                // Put together anew, the text would not be the same to the octet, and so would count as another one.
+                let text = store.accepted()?.ok_or(HostError::NoPolicy)?;
+                (Some(under_accepted(&store.accepted_file(), &own, newest)?), Some(text))
+            }
+            Which::Nothing => (None, None),
         };
+        let nothing = || Wish::nothing(version.unwrap_or(SystemdVersion::OLDEST));
+        let wish = under.as_ref().map_or_else(nothing, |under| under.wish.clone());
         let targets = hostplan::targets(&wish, &facts, &record);
         let seen = HostFiles::new(&options.root).see_all(&targets);
         let mut plan = hostplan::plan(&wish, &facts, &seen, &record);

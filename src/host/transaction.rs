@@ -50,7 +50,7 @@ pub struct Host {
     pub bus: Option<Bus>,
     /// Our memory of it, locked.
     pub store: Store,
-    dead_man_root: String,
+    pub(super) dead_man_root: String,
     bus_address: Option<String>,
 }
 
@@ -83,6 +83,8 @@ pub enum Step {
     Link(String, bool),
     /// A name was looked up.
     Probed(Probed),
+    /// Whether anybody answers for the rest of the names does not count afterwards, and why.
+    Uncounted(String),
     /// A person is awaited.
     Awaiting(Duration),
     /// Something went wrong and all is undone.
@@ -262,7 +264,8 @@ impl Host {
         let armed = self.store.keep(&tx);
         tell(Step::Began { id: tx.id.clone(), dead_man: tx.dead_man.clone(), why });
         let implied = probes::implied(facts);
-        let mut run = Run { host: self, wish, plan, tx: &mut tx, implied, probes: Vec::new(), tell };
+        let is_declared = accepted.is_some();
+        let mut run = Run { host: self, wish, plan, tx: &mut tx, implied, is_declared, probes: Vec::new(), tell };
         let changed = if armed.is_ok() { run.changed().await } else { armed };
         let ended = match changed {
             Ok(()) => run.confirmed(confirm).await,
@@ -322,6 +325,7 @@ impl Host {
             files: files.collect(),
             links: links.collect(),
             profiles: profiles.collect(),
+            words: plan.words.clone(),
             needs: plan.needs.iter().map(|need| need.effect).collect(),
             dead_man: "NextStart".into(),
             confirm_by: None,
@@ -351,12 +355,23 @@ impl Host {
             }
         }
         record.settle(plan, wish, facts);
+        if accepted.is_none() {
+            record.words = None;
+        }
         record.dirs.extend(tx.files.iter().flat_map(|entry| entry.made.iter().cloned()));
         record.dirs.sort_unstable();
         record.dirs.dedup();
         if accepted.is_some() {
             for (path, before) in std::mem::take(&mut record.snapshot) {
                 let now = self.files.see(&path);
+                let was = tx.files.iter().find(|entry| entry.path == path).map_or(&now, |entry| &entry.before);
+                if !is_by_script(&path, was) {
+                    tracing::info!(
+                        path,
+                        "it was changed by somebody since the snapshot, which does not count any more"
+                    );
+                    continue;
+                }
                 if let Some(known) = record.files.get_mut(&path) {
                     known.before = before;
                 } else if let Some(left) =
@@ -386,6 +401,20 @@ impl Host {
         self.store.keep(tx)?;
         let _ = std::fs::remove_file(self.store.confirmation(&tx.id));
         Ok(())
+    }
+}
+
+/// Whether what lay there before a change may be the doing of a package's script: systemd-resolved's puts its link in the place
+/// of resolv.conf, libnss-resolve's its word into nsswitch.conf. Anything else a person wrote, and no snapshot is worth more.
+fn is_by_script(path: &str, was: &SeenFile) -> bool {
+    match path {
+        paths::RESOLV_CONF => was.target.as_deref().is_some_and(|target| target.contains("/systemd/resolve/")),
+        paths::NSSWITCH => was.content.as_deref().map(String::from_utf8_lossy).is_some_and(|text| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("hosts:"))
+                .any(|hosts| hosts.split_whitespace().any(|word| word == "resolve"))
+        }),
+        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@ use super::links;
 use super::profiles;
 use super::services;
 use super::store::Store;
-use crate::hostplan::{Effect, SeenFile, is_read, link_without, mechanisms, paths};
+use crate::hostplan::{Effect, SeenFile, Want, is_read, link_without, mechanisms, paths};
 use crate::resolved::files::HostFiles;
 use crate::resolved::resolve1::Resolve1;
 use crate::resolved::systemd1::Systemd1;
@@ -75,6 +75,7 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         for entry in late_profiles {
             profiles::undo(bus, entry, &mut undone).await;
         }
+        words(files, bus, tx, &mut undone).await;
         // What was learnt of servers under the change is not true any more; nothing hangs on it.
         let _ = Resolve1(bus).flush_caches().await;
         let _ = Resolve1(bus).reset_server_features().await;
@@ -144,10 +145,32 @@ fn file(files: &HostFiles, entry: &FileEntry, undone: &mut Undone) -> bool {
     false
 }
 
+/// Puts back what stood in resolved's own file, where it is missed. Last of all: resolved writes the file with every server
+/// that it is told.
+async fn words(files: &HostFiles, bus: &Bus, tx: &Transaction, undone: &mut Undone) {
+    // Under policies that stood before, that somebody wrote there was nothing to be kept.
+    let Some(words) = tx.words.as_ref().filter(|_| tx.accepted.is_none()) else { return };
+    let Some(left) = Want::again(&files.see(paths::RESOLV_CONF)) else { return };
+    // A resolved that does not answer has nothing to give.
+    let servers = Resolve1(bus).manager().await.ok().and_then(|manager| manager.servers).unwrap_or_default();
+    let servers: Vec<_> = servers.into_iter().map(|(_, server)| server).collect();
+    if !words.are_missed(&left, &files.see(&words.path), &servers) {
+        return;
+    }
+    match files.put_back(&words.path, &words.file) {
+        Ok(()) => undone.restored.push(words.path.clone()),
+        Err(error) => undone.kept.push((words.path.clone(), format!("{error}; {}", error.way_out()))),
+    }
+}
+
 /// Makes our memory what it was: the end of a transaction may have come as far as changing it.
 fn memory(store: &Store, tx: &Transaction, undone: &Undone) -> Result<(), HostError> {
     let (mut record, mut now) = (tx.record.clone(), store.record()?);
     if now != record {
+        // Policies go on: what there is to be given back with them may have been learnt just now.
+        if tx.accepted.is_some() {
+            record.words = record.words.take().or(now.words.take());
+        }
         // What somebody changed since is still our doing underneath, and stays remembered.
         for (path, _) in &undone.kept {
             if let Some(known) = now.files.remove(path) {
@@ -175,7 +198,7 @@ async fn told(
 ) {
     effects.sort_unstable();
     effects.dedup();
-    // What somebody wrote into resolved's own file is not brought back by anybody.
+    // What somebody wrote into resolved's own file is not brought back by telling anybody.
     effects.retain(|effect| !matches!(effect, Effect::None | Effect::RewriteResolved));
     if effects.contains(&Effect::RestartResolved) {
         effects.retain(|effect| *effect != Effect::ReloadResolved);

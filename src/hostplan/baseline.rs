@@ -15,6 +15,9 @@ impl Record {
         for step in &plan.files {
             self.learn(step);
         }
+        if let Some(words) = &plan.words {
+            self.words = Some(words.clone());
+        }
         self.settle_settings(plan, wish, facts);
     }
 

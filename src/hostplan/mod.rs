@@ -33,6 +33,7 @@ mod shared;
 mod testkit;
 #[cfg(test)]
 mod undo_tests;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 pub use paths::PREFIX;
 pub use plan::{before_us, plan, targets};
+pub use words::Words;
 
 use crate::split::facts::{FileKind, Global, Link, Wishes};
 use crate::split::policy::Origin;
@@ -145,6 +147,9 @@ pub struct Record {
     /// package's script.
     #[serde(default)]
     pub snapshot: BTreeMap<String, SeenFile>,
+    /// What stood in resolved's own file when we came, by somebody else's hand.
+    #[serde(default)]
+    pub words: Option<Words>,
 }
 
 impl Recorded {
@@ -419,6 +424,8 @@ pub struct HostPlan {
     /// resolved does not run, so that nobody knows what the links of this plan have: it is started first, as `needs` says,
     /// and then the host is looked at again. What stands here of links is a guess, and is never carried out.
     pub wakes: bool,
+    /// What somebody wrote into resolved's own file, where resolved writes it anew: to be remembered before.
+    pub words: Option<Words>,
     /// What keeps this plan from being carried out.
     pub refusals: Vec<Refusal>,
     /// What is worth saying.

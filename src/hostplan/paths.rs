@@ -33,6 +33,8 @@ pub const VOLATILE: &str = "/run/";
 
 /// The file that programs without resolved's help read.
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// resolved's own files, to one of which that one leads.
+pub const RESOLVED_FILES: [&str; 2] = ["/run/systemd/resolve/stub-resolv.conf", "/run/systemd/resolve/resolv.conf"];
 /// Names and addresses of the host's own.
 pub const HOSTS: &str = "/etc/hosts";
 /// Where glibc looks for names.

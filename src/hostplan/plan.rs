@@ -6,7 +6,7 @@ use super::mechanisms::{self, Choice};
 use super::preflight::{self, Refuse};
 use super::{
     Chosen, Effect, FileStep, HostPlan, LinkStep, Mechanism, Record, Seen, SeenFile, Stage, Targets, Want, cleanup,
-    dhcp, mark, own, paths, profiles, resolv_conf, shared, without_us,
+    dhcp, mark, own, paths, profiles, resolv_conf, shared, without_us, words,
 };
 use crate::split::HostFacts;
 use crate::split::facts::{FileKind, Manager};
@@ -29,6 +29,7 @@ pub fn targets(wish: &Wish, facts: &HostFacts, record: &Record) -> Targets {
     let profiles = facts.network_manager.iter().flat_map(|nm| nm.profiles.iter().flatten());
     // Whether they can be replaced, and for whoever watches what a plan hangs on.
     paths.extend(profiles.filter_map(|profile| profile.file.clone()).filter(|file| file.starts_with("/etc/")));
+    paths.extend(paths::RESOLVED_FILES.map(str::to_owned));
     for path in record.files.keys() {
         paths.push(path.clone());
         if path.starts_with(paths::NETWORK) {
@@ -83,6 +84,8 @@ pub fn plan(wish: &Wish, facts: &HostFacts, seen: &Seen, record: &Record) -> Hos
     cleanup::files(&mut work);
     profiles::steps(&mut work);
     links(&mut work);
+    words::keep(&mut work);
+    words::give_back(&mut work);
     put_back(&mut work);
     asleep(&mut work);
     // What is read first is written first; links to our own units after the units.

@@ -23,6 +23,12 @@ fn leads_to(seen: &SeenFile, target: &str) -> bool {
         && seen.target.as_deref().is_some_and(|own| absolute(own) == absolute(target))
 }
 
+/// The file of resolved's own to which a link of this text leads.
+pub(super) fn resolveds(target: &str) -> Option<&'static str> {
+    let own = absolute(target);
+    paths::RESOLVED_FILES.into_iter().find(|path| absolute(path) == own)
+}
+
 /// Where a link in /etc leads, by its text alone.
 fn absolute(target: &str) -> Vec<&str> {
     let mut parts: Vec<&str> = if target.starts_with('/') { Vec::new() } else { vec!["etc"] };
@@ -89,7 +95,10 @@ fn trampled(work: &mut Work<'_>) {
         Content::Unknown | Content::Stub | Content::Uplink | Content::Static => None,
     };
     if let Some(by) = by {
-        let why = format!("{by} wrote into the file that /etc/resolv.conf leads to; resolved is made to write it anew");
+        let why = format!(
+            "{by} wrote into the file that /etc/resolv.conf leads to; resolved is made to write it anew \
+             (what stands there now is kept for a rollback)"
+        );
         work.plan.needs.push(Need { effect: Effect::RewriteResolved, why });
     } else if work.facts.global.imported == Some(true) {
         let why = "resolved still holds servers that it took from a resolv.conf of somebody else".to_owned();

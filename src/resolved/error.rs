@@ -29,6 +29,8 @@ pub enum Reason {
     Gone,
     /// This version has no such method or property.
     Unsupported,
+    /// A name server answered, only not with what was asked for: NXDOMAIN, SERVFAIL, no such record …
+    Answered,
     /// A job of systemd ended badly, or too many starts came too fast.
     JobFailed,
     /// Anything else.
@@ -51,6 +53,7 @@ impl Reason {
             Reason::Masked => "Masked",
             Reason::Gone => "Gone",
             Reason::Unsupported => "Unsupported",
+            Reason::Answered => "Answered",
             Reason::JobFailed => "JobFailed",
             Reason::Other => "Other",
         }
@@ -80,7 +83,11 @@ impl Reason {
     }
 
     fn of_name(name: &str, message: &str) -> Reason {
-        let Some((_, last)) = name.rsplit_once('.') else { return Reason::Other };
+        let Some((rest, last)) = name.rsplit_once('.') else { return Reason::Other };
+        // Each rcode has a name of its own (`BUS_ERROR_DNS_*` of systemd's bus-common-errors.h).
+        if rest.ends_with(".resolve1.DnsError") {
+            return Reason::Answered;
+        }
         // Errors of resolve1, network1, systemd1 and the bus itself; the last word says the same in all of them.
         match last {
             "AccessDenied" | "InteractiveAuthorizationRequired" | "AuthFailed" if message.contains("AppArmor") => {
@@ -99,6 +106,8 @@ impl Reason {
             "UnknownMethod" | "UnknownProperty" | "UnknownInterface" | "NotSupported" | "JobTypeNotApplicable" => {
                 Reason::Unsupported
             }
+            // What came from a server could not be believed or used: it came all the same.
+            "NoSuchRR" | "CNameLoop" | "DnssecFailed" | "NoTrustAnchor" => Reason::Answered,
             "NoReply" | "Timeout" | "TimedOut" => Reason::Timeout,
             _ => Reason::Other,
         }
@@ -186,6 +195,13 @@ mod tests {
             ("org.freedesktop.DBus.Error.UnknownMethod", "", Reason::Unsupported),
             ("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "", Reason::Denied),
             ("org.freedesktop.DBus.Error.AccessDenied", "Permission denied", Reason::Denied),
+            ("org.freedesktop.resolve1.DnsError.NXDOMAIN", "'nx.test' not found", Reason::Answered),
+            ("org.freedesktop.resolve1.DnsError.SERVFAIL", "Could not resolve", Reason::Answered),
+            ("org.freedesktop.resolve1.NoSuchRR", "", Reason::Answered),
+            ("org.freedesktop.resolve1.DnssecFailed", "", Reason::Answered),
+            ("org.freedesktop.resolve1.NoNameServers", "", Reason::Other),
+            ("org.freedesktop.resolve1.NetworkDown", "", Reason::Other),
+            ("org.freedesktop.DBus.Error.Timeout", "Query timed out", Reason::Timeout),
             ("strange", "", Reason::Other),
         ] {
             assert_eq!(Reason::of_name(name, message), reason, "{name}");

@@ -242,7 +242,7 @@ impl Resolve1<'_> {
     /// A lookup takes as long as its servers: give the bus another deadline ([`Bus::within`]).
     ///
     /// # Errors
-    /// Any [`BusError`]; what DNS says (NXDOMAIN, SERVFAIL) comes as [`Reason::Other`] with its message.
+    /// Any [`BusError`]; what DNS says (NXDOMAIN, SERVFAIL) comes as [`Reason::Answered`] with its message.
     pub async fn hostname(&self, ifindex: u32, name: &str, family: i32, flags: u64) -> Result<Addresses, BusError> {
         let link = signed(ifindex, "ResolveHostname")?;
         let (found, canonical, flags): (Vec<Wire>, String, u64) =

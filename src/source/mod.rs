@@ -26,5 +26,5 @@ pub use diagnostic::Diagnostic;
 pub use files::Memory;
 pub use manifests::{Loaded, Place, Refusal, load, load_again};
 pub use object::{ObjectFault, ObjectRead, read_object};
-pub use policies::{Policies, PolicyPlace, load_policies};
+pub use policies::{Policies, PolicyPlace, load_policies, load_policies_for};
 pub use walk::{Input, fingerprint};

@@ -27,6 +27,8 @@ pub struct Policies {
     pub notes: Vec<String>,
     /// Inputs that hold no policy at all.
     pub empty: Vec<String>,
+    /// Policies for other hosts, which do not count here, and whom they name.
+    pub others: Vec<(String, Vec<String>)>,
     /// Where each policy and its parts stand.
     pub places: HashMap<Arc<str>, PolicyPlace>,
     /// Changes with the content of what was read.
@@ -87,6 +89,11 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| manifest_schema(policy_crd::cr
 
 /// Reads the policies of all inputs; records and documents of others are passed over.
 pub fn load_policies(inputs: &[Input]) -> Policies {
+    load_policies_for(inputs, None)
+}
+
+/// The same for a host of these names: good policies for others are named in `others`, and are nowhere else.
+pub fn load_policies_for(inputs: &[Input], host: Option<&[String]>) -> Policies {
     let (files, broken, content) = gather(inputs, None);
     let mut all = Policies { broken, content, ..Policies::default() };
     let mut found = vec![0usize; inputs.len()];
@@ -118,12 +125,13 @@ pub fn load_policies(inputs: &[Input]) -> Policies {
                     Read::Policy { policy, line, faults, tree } => (policy, line, faults, tree),
                 };
                 file.inputs.iter().for_each(|input| found[*input] += 1);
-                if !all.text.ends_with(document.text) {
+                let name = policy.name.clone();
+                let refused = !faults.is_empty();
+                let counts = refused || policy.is_for(host);
+                if counts && !all.text.ends_with(document.text) {
                     all.text.push_str("---\n");
                     all.text.push_str(document.text);
                 }
-                let name = policy.name.clone();
-                let refused = !faults.is_empty();
                 all.refusals.extend(faults.into_iter().map(|fault| (name.to_string(), fault.diagnostic)));
                 if let Some(first) = all.places.get(&name) {
                     let message = format!(
@@ -143,14 +151,17 @@ pub fn load_policies(inputs: &[Input]) -> Policies {
                     all.notes.push(format!("{}:{line}:{column}: policy {name}: {words}", file.name));
                 }
                 all.places.insert(name, PolicyPlace { place, lines_before: document.lines_before, tree });
-                if !refused {
-                    all.policies.push(*policy);
+                match (refused, counts) {
+                    (true, _) => {}
+                    (false, true) => all.policies.push(*policy),
+                    (false, false) => all.others.push((policy.name.to_string(), policy.hosts)),
                 }
             }
         }
         all.broken.extend(early);
     }
     all.policies.retain(|policy| !twice.contains(&policy.name));
+    all.others.iter().for_each(|(name, _)| drop(all.places.remove(name.as_str())));
     all.empty = inputs.iter().zip(&found).filter(|(_, found)| **found == 0).map(|(input, _)| input.name()).collect();
     all
 }

@@ -5,6 +5,7 @@
 
 mod host;
 mod profile;
+mod resolv_text;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ pub use host::{
     WatchedFile,
 };
 pub use profile::{NetworkManager, Profile, Setting, Settings, Wishes, only};
+pub use resolv_text::{read_resolv_conf, whose};
 
 /// Everything that route, lint and the choice of a mechanism look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -359,6 +361,25 @@ impl HostFacts {
         self.hostname.as_deref().and_then(|name| Name::parse(name).ok()).filter(|name| !name.is_root())
     }
 
+    /// What this host is called in `hosts` of a policy, in lower case: its name as the kernel has it, the first label of that,
+    /// and names of it with a domain that /etc/hosts tells beside it (what `hostname -f` says without asking anybody).
+    /// `None` where its name is not known.
+    pub fn names(&self) -> Option<Vec<String>> {
+        let own = self.hostname.as_deref()?.trim_end_matches('.').to_lowercase();
+        let short = own.split('.').next().unwrap_or_default().to_owned();
+        let mut all = vec![own.clone(), short.clone()];
+        for line in self.hosts.iter().flatten() {
+            let names: Vec<String> = line.names.iter().map(|name| name.to_lowercase()).collect();
+            let is_long = |name: &String| name.strip_prefix(&short).is_some_and(|rest| rest.starts_with('.'));
+            if names.contains(&own) || names.contains(&short) {
+                all.extend(names.into_iter().filter(is_long));
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        Some(all)
+    }
+
     /// The link of this name.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.links.as_deref().unwrap_or_default().iter().find(|link| link.name == name)
@@ -401,5 +422,20 @@ mod tests {
         assert_eq!(error.to_string(), "facts of layout 2; this knotwork reads layout 1: record them again with it");
         assert!(matches!(HostFacts::from_json(r#"{"version":1,"linkz":1}"#), Err(FactsError::Shape(_))));
         assert!(matches!(HostFacts::from_json("{}"), Err(FactsError::Shape(_))));
+    }
+
+    #[test]
+    fn a_host_has_its_own_names_and_no_others() {
+        let mut facts = HostFacts { hostname: Some("Chief-Horse".into()), ..HostFacts::bare(SystemdVersion(257)) };
+        assert_eq!(facts.names().unwrap(), ["chief-horse"]);
+        let hosts = r#"[{"address":"127.0.1.1","names":["chief-horse.lab","chief-horse","pbs.lab"]},{"address":"::1","names":["localhost"]},
+            {"address":"10.0.0.9","names":["chief-horse2.lab"]}]"#;
+        facts.hosts = Some(serde_json::from_str(hosts).unwrap());
+        assert_eq!(facts.names().unwrap(), ["chief-horse", "chief-horse.lab"]);
+        // A name that stands beside the short one is its own, too.
+        facts.hostname = Some("chief-horse.other.example.".into());
+        assert_eq!(facts.names().unwrap(), ["chief-horse", "chief-horse.lab", "chief-horse.other.example"]);
+        facts.hostname = None;
+        assert_eq!(facts.names(), None);
     }
 }

@@ -6,13 +6,13 @@
 use std::cell::OnceCell;
 
 use super::DnsServer;
-use super::facts::{HostFacts, Link};
+use super::facts::{Content, HostFacts, Link};
 use super::lint_names as names;
 pub use super::lint_rules::{RULES, Rule, Severity, rule, unknown_rule};
-use super::lower::{domain_limit, server_limit};
+use super::lower::{addresses, domain_limit, server_limit};
 use super::lower_merge::{From, Merged};
 use super::modes::limited;
-use super::policy::{DnsOverTls, Modes, Origin, ResolvConf, Route, is_same_place};
+use super::policy::{DnsOverTls, Modes, Origin, ResolvConf, Route, StubListener, is_same_place};
 use super::wish::{Form, Wish};
 use crate::model::Name;
 
@@ -445,7 +445,16 @@ impl Lint<'_> {
     }
 
     fn modes(&mut self) {
-        if self.wish.resolv_conf == ResolvConf::Uplink && !self.merged.routes.is_empty() {
+        let is_past_us = match self.wish.resolv_conf {
+            ResolvConf::Uplink => true,
+            ResolvConf::Stub => false,
+            // Whatever it leads to: where the stub is off, nothing in it can lead to resolved.
+            ResolvConf::Unmanaged => {
+                let leads = self.facts.resolv_conf.as_ref().map(|known| known.content);
+                self.wish.global.stub_listener == Some(StubListener::Off) || leads == Some(Content::Uplink)
+            }
+        };
+        if is_past_us && !self.merged.routes.is_empty() {
             let policy = self.setter("resolvConf");
             let message = "programs that read /etc/resolv.conf themselves would not see the routes".to_owned();
             self.find("uplink-without-split", &policy, "spec.resolvConf", message);
@@ -474,12 +483,12 @@ impl Lint<'_> {
         servers.extend(self.wish.delegates.iter().flat_map(|delegate| delegate.servers.clone()));
         scopes.push((self.setter("dnsOverTLS"), "spec.global.dnsOverTLS".into(), self.merged.global.modes, servers));
         for From { policy, field, value } in &self.merged.links {
-            scopes.push((
-                policy.clone(),
-                format!("{field}.dnsOverTLS"),
-                value.modes,
-                value.servers.clone().unwrap_or_default(),
-            ));
+            // Those that come with its lease are asked no otherwise than those of a policy.
+            let met =
+                self.facts.links.iter().flatten().filter(|link| value.matches.is_met(&link.name, &addresses(link)));
+            let leased = || met.filter_map(|link| link.servers.clone()).flatten().collect();
+            let servers = value.servers.clone().unwrap_or_else(leased);
+            scopes.push((policy.clone(), format!("{field}.dnsOverTLS"), value.modes, servers));
         }
         for (policy, field, modes, servers) in scopes {
             let bare: Vec<DnsServer> = servers.into_iter().filter(|server| server.name.is_none()).collect();

@@ -161,6 +161,7 @@ fn each_rule_speaks() {
             &home(262),
             "tls-without-name",
         ),
+        ("links: [{name: a, match: {name: eth0}, dnsOverTLS: \"On\"}]", &home(262), "tls-without-name"),
         ("global: {dnsOverTLS: Opportunistic}", &home(262), "opportunistic-tls"),
         (
             "global: {llmnr: \"Off\"}\nlinks: [{name: a, match: {name: eth0}, llmnr: \"On\"}]",
@@ -169,6 +170,11 @@ fn each_rule_speaks() {
         ),
         ("links: [{name: a, match: {name: wg0}, kind: Privacy, servers: [10.0.0.1]}]", &home(262), "link-waits"),
         (&format!("{LAB}\nresolvConf: Uplink"), &home(262), "uplink-without-split"),
+        (
+            &format!("{LAB}\nresolvConf: Unmanaged\nglobal: {{stubListener: \"Off\"}}"),
+            &home(262),
+            "uplink-without-split",
+        ),
     ];
     let mut wrong = Vec::new();
     for (spec, facts, id) in cases {

@@ -47,6 +47,7 @@ pub fn lower(merged: &Merged, facts: &HostFacts, version: SystemdVersion) -> Wis
         protect: merged.protect.clone(),
         hosts_file: merged.hosts_file.clone(),
         probes: merged.probes.clone(),
+        gives_up_rest: merged.allow.values().any(|allow| allow.contains("loses-default-route")),
         policies: merged.policies.clone(),
         setters: merged.setters.iter().map(|(key, policy)| (*key, vec![policy.clone()])).collect(),
         ..Wish::nothing(version)
@@ -388,7 +389,7 @@ pub(super) fn is_default_route(link: &LinkFacts) -> bool {
     }
 }
 
-fn addresses(link: &LinkFacts) -> Vec<IpAddr> {
+pub(super) fn addresses(link: &LinkFacts) -> Vec<IpAddr> {
     link.addresses.iter().flatten().map(|own| own.address).collect()
 }
 

@@ -135,6 +135,18 @@ pub struct Policy {
     pub keep_on_delete: bool,
 }
 
+impl Policy {
+    /// Whether it counts on a host of these names. Without `hosts` it says nothing of machines outside a cluster, and whoever
+    /// gives it to one means it there; a host whose name is not known is taken for the one that is meant.
+    pub fn is_for(&self, names: Option<&[String]>) -> bool {
+        let is_named = |host: &String| {
+            let host = host.trim_end_matches('.').to_lowercase();
+            names.is_none_or(|names| names.contains(&host))
+        };
+        self.hosts.is_empty() || self.hosts.iter().any(is_named)
+    }
+}
+
 /// A Kubernetes label selector.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeSelector {

@@ -66,6 +66,8 @@ pub struct Wish {
     pub hosts_file: Vec<From<HostLine>>,
     /// What must resolve afterwards.
     pub probes: Vec<From<Probe>>,
+    /// A policy says that names which no domain covers may be lost (`lint.allow` has `loses-default-route`).
+    pub gives_up_rest: bool,
     /// Routes that no form of this release can hold, and why.
     pub unplaced: Vec<From<String>>,
     /// Links about which two wishes differ.
@@ -153,6 +155,7 @@ impl Wish {
             protect: BTreeMap::new(),
             hosts_file: Vec::new(),
             probes: Vec::new(),
+            gives_up_rest: false,
             unplaced: Vec::new(),
             contested: Vec::new(),
             policies: Vec::new(),

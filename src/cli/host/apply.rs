@@ -10,8 +10,9 @@ use crate::cli::args::Form;
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, Tone};
 use crate::host::journal::{State, Transaction};
-use crate::host::{Applied, Confirm, DEAD_MAN, Host, HostError, HostOptions, Step, Store, Undone};
+use crate::host::{ANYBODY, Applied, Confirm, DEAD_MAN, Host, HostError, HostOptions, Step, Store, Undone};
 use crate::hostplan::{Refusal, preflight};
+use crate::source::{Input, load_policies};
 
 /// How long the dead man waits for whoever is at work: longer than any change takes.
 const WAIT: Duration = Duration::from_secs(900);
@@ -88,7 +89,13 @@ pub(super) async fn rollback(
         return finished(options, id, printer).await;
     }
     held(options, false, printer)?;
-    let host = open(options, printer).await?;
+    let (host, mut recovered) = Host::open(options).await.map_err(|error| error.to_string())?;
+    tell_recovered(&recovered, printer);
+    if id == "last" && !recovered.is_empty() {
+        // The last change is the one that was left in the middle. By now it is taken back, and no other one was meant.
+        let (tx, undone) = recovered.swap_remove(0);
+        return Ok(taken_back(&tx, &undone, args.output, printer));
+    }
     let all = host.store.transactions().map_err(|error| error.to_string())?;
     let last = all.iter().rev().find(|one| one.state == State::Committed);
     let id = match (id.as_str(), last) {
@@ -97,17 +104,21 @@ pub(super) async fn rollback(
         (id, _) => id.to_owned(),
     };
     let (tx, undone) = host.undo(&id).await.map_err(|error| error.to_string())?;
-    match args.output {
+    Ok(taken_back(&tx, &undone, args.output, printer))
+}
+
+fn taken_back(tx: &Transaction, undone: &Undone, output: Form, printer: &mut Printer) -> Exit {
+    match output {
         Form::Json => printer.line(&format!(
             "{:#}",
-            json!({"transaction": tx.id, "state": tx.state.word(), "undone": undone_json(&undone)})
+            json!({"transaction": tx.id, "state": tx.state.word(), "undone": undone_json(undone)})
         )),
         Form::Text => {
             printer.line(&format!("{}: {}", tx.id, tx.state.word()));
-            tell_undone(&undone, printer);
+            tell_undone(undone, printer);
         }
     }
-    Ok(if undone.kept.is_empty() { Exit::Done } else { Exit::Left })
+    if undone.kept.is_empty() { Exit::Done } else { Exit::Left }
 }
 
 /// For the dead man: whoever is at work may be about to die, too.
@@ -121,8 +132,12 @@ async fn finished(options: &HostOptions, id: &str, printer: &mut Printer) -> Res
                 printer.line(&format!("{}: {}", tx.id, tx.state.word()));
                 return Ok(Exit::Done);
             }
-            Err(HostError::Busy { .. } | HostError::Unfinished { .. }) if tokio::time::Instant::now() < end => {
+            Err(HostError::Busy { .. }) if tokio::time::Instant::now() < end => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            // Each try holds the lock, and keeps a person from his own.
+            Err(HostError::Unfinished { .. }) if tokio::time::Instant::now() < end => {
+                tokio::time::sleep(Duration::from_secs(5)).await;
             }
             Err(error) => return Err(error.to_string()),
         }
@@ -133,6 +148,12 @@ async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Pri
     held(options, false, printer)?;
     let host = open(options, printer).await?;
     let text = args.output == Form::Text;
+    for name in keeping(&host.store) {
+        printer.warn(&format!(
+            "policy {name} has onDelete: Keep, which is for the day when a policy goes from its cluster: a rollback is asked for, \
+             and gives everything back"
+        ));
+    }
     let mut survey = readable(&host, options, Which::Nothing, args.overwrite_edited, text, printer).await?;
     let left = survey.plan.leave_edited();
     if text {
@@ -155,6 +176,12 @@ async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Pri
     }
     let applied = carry_out(&host, &survey, (Confirm::No, DEAD_MAN), text, printer).await?;
     Ok(ended(args.output, &survey, Some(&applied), &left, printer))
+}
+
+/// The policies that count here and say that their end gives nothing back.
+fn keeping(store: &Store) -> Vec<String> {
+    let policies = load_policies(&[Input::parse(&store.accepted_file().display().to_string())]).policies;
+    policies.into_iter().filter(|policy| policy.keep_on_delete).map(|policy| policy.name.to_string()).collect()
 }
 
 /// Looks at the host once it can be read: a resolved that was stopped since it is held is started, for only it knows what the
@@ -249,6 +276,7 @@ fn said(step: &Step, printer: &mut Printer) {
             None => format!("  probe {} passes ({} ms)", probed.name, probed.took.as_millis()),
             Some(wrong) => format!("  probe {} fails: {wrong}", probed.name),
         },
+        Step::Uncounted(why) => format!("  probe {ANYBODY} does not count: {why}"),
         Step::Awaiting(time) => {
             format!(
                 "  everything is in place: say `knotwork host confirm` within {} s, or it is undone",
@@ -283,10 +311,11 @@ fn ended(output: Form, survey: &Survey, applied: Option<&Applied>, left: &[Refus
                 false => format!("done, but for what stays: the rest is as it was before knotwork ({})", applied.id),
             }),
             (None, _) if survey.wish.probes.is_empty() => {
-                printer.line(&format!(
-                    "done: {} stands; no probe is declared, so no name was looked up to prove it",
-                    applied.id
-                ));
+                let proof = match applied.probes.iter().any(|probe| probe.name == ANYBODY) {
+                    true => "no probe is declared, so no more was looked at than whether a server answers",
+                    false => "no probe is declared, so no name was looked up to prove it",
+                };
+                printer.line(&format!("done: {} stands; {proof}", applied.id));
             }
             (None, _) => printer.line(&format!("done: {} stands", applied.id)),
             (Some(_), Some(undone)) => {

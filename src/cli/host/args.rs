@@ -70,10 +70,11 @@ pub struct ApplyArgs {
     /// The policies that were applied last, as the unit of the boot does
     #[arg(long, conflicts_with = "inputs")]
     pub accepted: bool,
-    /// Undo everything unless `knotwork host confirm` comes within this time (30s, 2m)
+    /// Undo everything unless `knotwork host confirm` comes within this time (30s, 2m; a bare number is seconds)
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub confirm_within: Option<std::time::Duration>,
-    /// When a timer of systemd undoes everything, should this program die in the middle; on top of --confirm-within
+    /// When a timer of systemd undoes everything, should this program die before all is in place. Should it die while it waits
+    /// for `host confirm`: ten seconds after --confirm-within
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "3m")]
     pub dead_man: std::time::Duration,
     /// Replace files of ours that a person edited

@@ -8,14 +8,27 @@ use super::survey::{Survey, Which, survey};
 use crate::cli::args::Form;
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, Tone};
-use crate::host::{HostOptions, Probed};
+use crate::host::{HostOptions, Probed, Store};
 use crate::hostplan::paths;
 use crate::resolved::Bus;
 use crate::split::facts::{Content, FileKind};
 
 /// `host check`.
 pub(super) async fn check(options: &HostOptions, args: &CheckArgs, printer: &mut Printer) -> Result<Exit, String> {
-    let survey = survey(options, Which::Files(&args.inputs), false, printer).await?;
+    let mut survey = survey(options, Which::Files(&args.inputs), false, printer).await?;
+    let accepted = Store::look(&options.state).accepted().map_err(|error| error.to_string())?;
+    if survey.text != accepted && !survey.plan.is_settled() {
+        // Not in force, a policy sends its private names nowhere yet: they would go to anybody.
+        let (routed, others) = std::mem::take(&mut survey.wish.probes)
+            .into_iter()
+            .partition(|probe| survey.wish.routes(&probe.value.query));
+        survey.wish.probes = others;
+        let routed: Vec<_> = routed;
+        for probe in routed.iter().filter(|_| args.output == Form::Text) {
+            let why = "the policy is not in force here, and the name might go to anybody";
+            printer.line(&format!("? probe {} is not asked: {why}", probe.value.name));
+        }
+    }
     let probes = match Bus::connect(options.bus.as_deref()).await {
         Ok(bus) => crate::host::probe(&bus, &survey.wish).await,
         Err(error) => survey.wish.probes.iter().map(|probe| unasked(&probe.value.name, &error.to_string())).collect(),

@@ -63,7 +63,19 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
                     printer.line(&format!("policies: {names} (kept in {kept})"));
                 }
             }
-            if let Some(tx) = waiting {
+            let at_work = store.worked_on_by();
+            for tx in all.iter().filter(|tx| !tx.state.is_over()) {
+                let (id, policies) = (&tx.id, tx.policies.join(", "));
+                match &at_work {
+                    Some(_) if tx.state == State::Waiting => {}
+                    Some(pid) => printer.line(&format!("{id} ({policies}) is {}: process {pid} is at it", tx.state.word())),
+                    None => printer.line(&format!(
+                        "{id} ({policies}) was left in the middle, and nobody is at it: its timer undoes it (systemctl list-timers \
+                         'knotwork-deadman-*'), and at once does `knotwork host rollback --transaction last`"
+                    )),
+                }
+            }
+            if let Some(tx) = waiting.filter(|_| at_work.is_some()) {
                 let left = tx.confirm_by.map(|until| until.saturating_sub(now()));
                 let within = left.map_or_else(String::new, |left| format!(" within {left} s"));
                 printer.line(&format!(

@@ -18,8 +18,6 @@ mod watched;
 
 use std::path::PathBuf;
 
-pub use resolv_conf::whose;
-
 use super::bus::Bus;
 use super::conf;
 use super::error::BusError;
