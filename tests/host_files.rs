@@ -401,15 +401,19 @@ fn what_was_read_is_what_counts_and_one_works_at_a_time() {
     assert_eq!(machine.run("knotwork host plan -f /root/policy.yaml").0, 2);
 
     // A person's edit that comes while the change is on its way is theirs: the probe of a public name, which is asked before
-    // anything is changed, takes as long as its server says nothing.
+    // anything is changed, takes as long as neither link's server says anything.
     machine.must(ROLLBACK);
-    machine.mode("10.11.0.53", "drop");
+    for server in [machine::ISP, machine::INSIDE] {
+        machine.mode(server, "drop");
+    }
     let slow = format!("{POLICY}  probes:\n    - {{name: slow, query: slow.example.net, expect: {{any: true}}}}\n");
     machine.write("/root/policy.yaml", &slow);
     machine.must(&format!("rm -f /root/out; (setsid sh -c '{APPLY}; echo \"ended $?\"' > /root/out 2>&1 &)"));
     machine.until("grep -q begins /root/out");
     machine.must("echo '192.0.2.1 mine' >> /etc/hosts");
-    machine.mode("10.11.0.53", "ok");
+    for server in [machine::ISP, machine::INSIDE] {
+        machine.mode(server, "ok");
+    }
     let said = machine.until("grep ended /root/out > /dev/null && cat /root/out");
     assert!(said.contains("ended 1") && said.contains("/etc/hosts was changed by somebody"), "{said}");
     machine.must("grep -q 'mine' /etc/hosts && ! grep -q knotwork /etc/hosts");
