@@ -134,7 +134,10 @@ fn a_change_after_which_nobody_answers_is_undone() {
         let before = state(machine);
         machine.mode(SECOND[0], "drop");
         let (code, text) = with(machine, "apply", &document("p", &all_to(SECOND[0])));
-        assert!(code == 1 && text.contains("probe . NS") && text.contains("before the change a server did"), "{text}");
+        assert!(
+            code == 1 && text.contains("probe any server") && text.contains("before the change a server did"),
+            "{text}"
+        );
         assert_eq!(state(machine), before, "systemd {version}: {text}");
         // Meant to be so, it stands, and that nobody looked is said.
         let meant = format!("{}lint: {{allow: [loses-default-route]}}\n", all_to(SECOND[0]));
@@ -148,11 +151,35 @@ fn a_change_after_which_nobody_answers_is_undone() {
             machine.mode(ISP, "ok");
             machine.mode(SECOND[0], mode);
             let (code, text) = with(machine, "apply", &document("p", &all_to(SECOND[0])));
-            assert!(code == 0 && text.contains("probe . NS passes"), "systemd {version}, {mode}: {text}");
+            assert!(code == 0 && text.contains("probe any server passes"), "systemd {version}, {mode}: {text}");
             let (code, text) = with(machine, "apply", &document("p", &all_to(ISP)));
             assert!(code == 0 && text.contains("no more was looked at than whether a server answers"), "{text}");
         }
     }
+}
+
+/// A setting that no server here can fulfil leaves the host without DNS as surely as a dead server does.
+#[test]
+fn servers_that_cannot_do_what_is_declared_are_no_servers() {
+    on(&[252, 257], |machine| {
+        if machine.version == 252 {
+            machine.must("resolvectl dns eth0 10.11.0.53; resolvectl default-route eth0 yes");
+        }
+        // Links that got back what they had follow the host as a whole as they did.
+        with(machine, "apply", &document("p", &all_to(ISP)));
+        machine.must("knotwork host rollback");
+        let before = state(machine);
+        let (code, text) = with(machine, "apply", &document("p", "global: {dnsOverTLS: \"On\"}\n"));
+        assert!(code == 1 && text.contains("probe any server"), "{text}");
+        assert_eq!(state(machine), before, "{text}");
+        // Whoever reads the stub's address in a file that nobody manages needs somebody there.
+        machine.must("rm /etc/resolv.conf; echo nameserver 127.0.0.53 > /etc/resolv.conf");
+        let off = "global: {stubListener: \"Off\"}\nresolvConf: Unmanaged\n";
+        let (code, text) = with(machine, "apply", &document("p", off));
+        assert!(code == 3 && text.contains("StubOff") && text.contains("127.0.0.53"), "{text}");
+        machine.must("rm /etc/resolv.conf; ln -s ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf");
+        machine.must(if machine.version == 252 { "resolvectl revert eth0" } else { "true" });
+    });
 }
 
 /// A policy counts on the hosts that it names; one that names none counts where it is given. What stands is not undone by

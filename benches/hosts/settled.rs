@@ -34,7 +34,7 @@ const COMMANDS: [&str; 6] = [
 ];
 
 /// Everything that an apply could touch: names, kinds, times and sizes.
-const STATE: &str = "find /etc /run/systemd/resolve /run/systemd/dns-delegate.d /var/lib/knotwork -printf '%p %y %l %s %T@ %C@\\n' 2> /dev/null | sort; \
+const STATE: &str = "find /etc /run/systemd/resolve /run/systemd/dns-delegate.d /var/lib/knotwork ! -name lock -printf '%p %y %l %s %T@ %C@\\n' 2> /dev/null | sort; \
                      ls /var/lib/knotwork/host/tx; resolvectl dns; resolvectl domain; resolvectl default-route; \
                      systemctl show -P InvocationID systemd-resolved";
 

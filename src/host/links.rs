@@ -36,6 +36,11 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
     let mut differs = Vec::new();
     let mut is = read(bus, wish).await?;
     let is_flipped = is_flipped(wish, &is);
+    // What a link has like the host as a whole it follows from then on, too, as one does that was never told.
+    let follows = match as_before {
+        true => Modes::read(&Resolve1(bus).manager().await?.modes),
+        false => Modes::default(),
+    };
     for attempt in 0..TRIES {
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;
@@ -52,7 +57,7 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
             modes(bus, wish).await?;
         } else {
             let between = handover(&is, wish);
-            each(&Resolve1(bus).links(), &Network1(bus).links(), wish, between, is_flipped).await?;
+            each(&Resolve1(bus).links(), &Network1(bus).links(), (wish, follows), between, is_flipped).await?;
         }
         is = read(bus, wish).await?;
         differs = mechanisms::differs(wish, &is);
@@ -235,18 +240,22 @@ async fn modes(bus: &Bus, wish: &LinkWish) -> Result<(), BusError> {
         mdns: lost(is.mdns != was.mdns).and(was.mdns),
         llmnr: lost(is.llmnr != was.llmnr).and(was.llmnr),
     };
-    match set_modes(&Resolve1(bus).links(), wish.ifindex, own).await {
-        Err(busy) if busy.reason == Reason::LinkBusy => set_modes(&Network1(bus).links(), wish.ifindex, own).await,
+    let follows = Modes::default();
+    match set_modes(&Resolve1(bus).links(), wish.ifindex, own, follows).await {
+        Err(busy) if busy.reason == Reason::LinkBusy => {
+            set_modes(&Network1(bus).links(), wish.ifindex, own, follows).await
+        }
         other => other,
     }
 }
 
-async fn set_modes(by: &LinkSetters<'_>, ifindex: u32, modes: Modes) -> Result<(), BusError> {
+/// Sets modes. Of those that a link can follow the host in, an empty word says so.
+async fn set_modes(by: &LinkSetters<'_>, ifindex: u32, modes: Modes, follows: Modes) -> Result<(), BusError> {
     if let Some(mode) = modes.dnssec {
-        by.set_dnssec(ifindex, mode.word()).await?;
+        by.set_dnssec(ifindex, if follows.dnssec == Some(mode) { "" } else { mode.word() }).await?;
     }
     if let Some(mode) = modes.dns_over_tls {
-        by.set_dns_over_tls(ifindex, mode.word()).await?;
+        by.set_dns_over_tls(ifindex, if follows.dns_over_tls == Some(mode) { "" } else { mode.word() }).await?;
     }
     if let Some(mode) = modes.mdns {
         by.set_mdns(ifindex, mode.word()).await?;
@@ -260,7 +269,7 @@ async fn set_modes(by: &LinkSetters<'_>, ifindex: u32, modes: Modes) -> Result<(
 async fn each(
     resolved: &LinkSetters<'_>,
     networkd: &LinkSetters<'_>,
-    wish: &LinkWish,
+    (wish, follows): (&LinkWish, Modes),
     between: Option<Handover>,
     is_flipped: bool,
 ) -> Result<(), BusError> {
@@ -291,7 +300,7 @@ async fn each(
     step(&format!("link {} has its domains", wish.name));
     by.set_default_route(wish.ifindex, first.default_route).await?;
     step(&format!("link {} has its default route", wish.name));
-    set_modes(by, wish.ifindex, wish.modes).await?;
+    set_modes(by, wish.ifindex, wish.modes, follows).await?;
     if let Some(servers) = &wish.servers {
         by.set_servers(wish.ifindex, servers).await?;
     }

@@ -7,6 +7,7 @@ use crate::model::{Name, RrType};
 use crate::resolved::resolve1::{Resolve1, flags};
 use crate::resolved::{Bus, Reason};
 use crate::split::policy::Probe;
+use crate::split::wish::Wish;
 use crate::split::{HostFacts, SystemdVersion};
 
 /// How long a name may take to become right after a change: the first query after a dead server takes five seconds.
@@ -39,16 +40,21 @@ pub(super) fn implied(facts: &HostFacts) -> Vec<Probe> {
     needs.filter_map(probe).take(IMPLIED).collect()
 }
 
-/// What every policy wants to go on, though it does not say so.
-pub const ANYBODY: &str = ". NS";
+/// What every policy wants to go on, though it does not say so: that some server answers.
+pub const ANYBODY: &str = "any server";
+
+/// Names that are nobody's (RFC 2606 §3), of which the first that no policy routes is asked for. The root will not do: asked
+/// over the bus with LLMNR on, resolved says of it that there is no such record, whether a server answers or not (measured on
+/// 252 and 257).
+const NOBODYS: [&str; 3] = ["example.com", "example.net", "example.org"];
 
 /// What is looked up.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked<'a> {
     /// A name, which must come to what is expected.
     Name(&'a Probe),
-    /// The servers of the root, which any server answers in some way: only whether one does counts.
-    Anybody,
+    /// Something that any server answers in some way, as a name: only whether one does counts.
+    Anybody(&'a str),
 }
 
 /// One try.
@@ -57,7 +63,7 @@ pub(super) async fn once(bus: &Bus, asked: Asked<'_>, version: SystemdVersion) -
     let bus = bus.within(LOOKUP);
     let (name, wrong) = match asked {
         Asked::Name(probe) => (&*probe.name, ask(&bus, probe, version).await.err()),
-        Asked::Anybody => (ANYBODY, anybody(&bus, version).await.err()),
+        Asked::Anybody(name) => (ANYBODY, anybody(&bus, name, version).await.err()),
     };
     Probed { name: name.to_owned(), wrong, took: started.elapsed() }
 }
@@ -74,10 +80,16 @@ pub(super) async fn until(bus: &Bus, asked: Asked<'_>, version: SystemdVersion) 
     }
 }
 
+/// What is asked for where only an answer counts: a name that this wish sends to no server of its own.
+pub(super) fn nobodys(wish: &Wish) -> &'static str {
+    let free = |text: &&&str| Name::parse(text).is_ok_and(|name| !wish.routes(&name));
+    NOBODYS.iter().find(free).copied().unwrap_or(NOBODYS[0])
+}
+
 /// Whether any server answers for what no domain covers. NXDOMAIN, SERVFAIL, REFUSED are answers; no server, no network and
 /// silence are none.
-async fn anybody(bus: &Bus, version: SystemdVersion) -> Result<(), String> {
-    match Resolve1(bus).record(0, ".", RrType::NS.0, no_cache(version)).await {
+async fn anybody(bus: &Bus, name: &str, version: SystemdVersion) -> Result<(), String> {
+    match Resolve1(bus).record(0, name, RrType::SOA.0, no_cache(version)).await {
         Ok(_) => Ok(()),
         Err(error) if error.reason == Reason::Answered => Ok(()),
         Err(error) => Err(format!("no server answers: {}", error.message)),

@@ -114,7 +114,8 @@ impl Run<'_, '_> {
         let Some(bus) = &self.host.bus else { return Vec::new() };
         let declared =
             self.wish.probes.iter().map(|probe| &probe.value).filter(|probe| !self.wish.routes(&probe.query));
-        let anybody = (self.is_declared && !self.wish.gives_up_rest).then_some(Asked::Anybody);
+        let anybody =
+            (self.is_declared && !self.wish.gives_up_rest).then(|| Asked::Anybody(probes::nobodys(self.wish)));
         let all = declared.chain(&self.implied).map(Asked::Name).chain(anybody);
         let probed = futures_util::future::join_all(all.map(|one| probes::once(bus, one, self.wish.systemd))).await;
         let silent = probed.iter().find(|one| one.name == ANYBODY).and_then(|one| one.wrong.clone());
@@ -149,7 +150,7 @@ impl Run<'_, '_> {
             }
         }
         if passed_before.iter().any(|name| name == ANYBODY)
-            && let Some(wrong) = self.ask(Asked::Anybody).await
+            && let Some(wrong) = self.ask(Asked::Anybody(probes::nobodys(self.wish))).await
         {
             let why = format!(
                 "{wrong}; before the change a server did, and now names that no domain of a policy covers are lost. Where that \

@@ -233,6 +233,20 @@ fn listeners(work: &mut Work<'_>) {
             way_out: "stubListener: \"On\", or resolvConf: Uplink".to_owned(),
         });
     }
+    let stub_address = IpAddr::from([127, 0, 0, 53]);
+    let names_stub = work.facts.resolv_conf.as_ref().and_then(|file| file.servers.as_ref());
+    let is_read = names_stub.is_some_and(|servers| servers.contains(&stub_address));
+    let is_silent = matches!(stub, Some(StubListener::Off | StubListener::Tcp));
+    if wish.resolv_conf == ResolvConf::Unmanaged && is_silent && is_read {
+        work.refuse(Refuse {
+            reason: STUB_OFF,
+            at: paths::RESOLV_CONF,
+            message:
+                "it names 127.0.0.53 and shall stay as it is, and with this stubListener nobody answers there over UDP"
+                    .to_owned(),
+            way_out: "stubListener: \"On\" or \"UDP\", or resolvConf: Uplink, or other servers in that file".to_owned(),
+        });
+    }
     let is_needed = wish.resolv_conf == ResolvConf::Stub || stub.is_some_and(|stub| stub != StubListener::Off);
     let mut wanted: Vec<(&'static str, SocketAddr)> = Vec::new();
     if is_needed {
