@@ -7,7 +7,7 @@
 //! adapters   source · cluster · knot · authority · resolved   files, the Kubernetes API, sockets, servers, the bus
 //! engine     zone                      one worker per zone: refresh, plan, apply, report
 //! protocol   dns                       messages, TSIG, transfers: bytes, no sockets
-//! core       model view ownership plan spec split hostplan   pure: no I/O, no clock
+//! core       model view ownership plan spec split hostplan external   pure: no I/O, no clock
 //! ```
 
 pub mod agent;
@@ -16,6 +16,7 @@ pub mod cli;
 #[cfg(feature = "operator")]
 pub mod cluster;
 pub mod dns;
+pub mod external;
 pub mod host;
 pub mod hostplan;
 pub mod knot;

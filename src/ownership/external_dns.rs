@@ -73,8 +73,26 @@ pub fn may_be_encrypted(rdata: &[u8]) -> bool {
         && text[..plain].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 
+/// The first label, before the type, of an ownership TXT that Knotwork's webhook keeps inside the zone because ExternalDNS
+/// wants it outside.
+const ALIAS: &str = "_edns-";
+
+/// Where the webhook keeps the ownership TXT of a set whose own place lies outside the zone; `None` where that name is too long.
+pub fn alias_of(owned: &Name, rtype: RrType) -> Option<Name> {
+    owned.child(format!("{ALIAS}{}", rtype.to_string().to_ascii_lowercase()).as_bytes()).ok()
+}
+
+/// The set that a TXT kept by [`alias_of`] stands for.
+pub fn aliased(txt_name: &Name) -> Option<Covered> {
+    let word = std::str::from_utf8(txt_name.first_label()?).ok()?.strip_prefix(ALIAS)?;
+    Some(Covered { name: txt_name.parent()?, rtype: Some(RrType::parse(word)?) })
+}
+
 /// What a TXT of this name stands for by the configured affixes, where it names a type.
 pub fn covered_by_affix(affixes: &[Affix], txt_name: &Name) -> Option<Covered> {
+    if let Some(covered) = aliased(txt_name) {
+        return Some(covered);
+    }
     let text = txt_name.to_relaxed();
     affixes.iter().find_map(|affix| {
         let (name, rtype) = strip(affix, &text)?;
@@ -91,6 +109,9 @@ pub fn has_affix(affixes: &[Affix], txt_name: &Name) -> bool {
 
 /// What a TXT of this name stands for. The configured affixes are tried first; where none fits, the forms without one.
 pub fn covered(affixes: &[Affix], txt_name: &Name) -> Vec<Covered> {
+    if let Some(covered) = aliased(txt_name) {
+        return vec![covered];
+    }
     let text = txt_name.to_relaxed();
     let mut out: Vec<Covered> = Vec::new();
     for affix in affixes {
@@ -115,7 +136,7 @@ pub fn covered(affixes: &[Affix], txt_name: &Name) -> Vec<Covered> {
 pub fn txt_names(affixes: &[Affix], zone: &Name, name: &Name, rtype: RrType) -> Vec<Name> {
     let text = name.to_relaxed();
     let bare = Affix::default();
-    let mut out: Vec<Name> = Vec::new();
+    let mut out: Vec<Name> = alias_of(name, rtype).into_iter().collect();
     for affix in affixes.iter().chain([&bare]) {
         let text = match (&affix.wildcard, text.strip_prefix('*')) {
             (Some(word), Some(rest)) => format!("{word}{rest}"),
@@ -423,9 +444,10 @@ mod tests {
 
     #[test]
     fn names_outside_the_zone_or_too_long_are_left_out() {
-        assert_eq!(txt_names(&[], &n("ex.com"), &n("ex.com"), RrType::A), [n("ex.com")]);
+        assert_eq!(txt_names(&[], &n("ex.com"), &n("ex.com"), RrType::A), [n("_edns-a.ex.com"), n("ex.com")]);
         let long = format!("{}.ex.com", "x".repeat(63));
-        assert_eq!(txt_names(&[], &n("ex.com"), &n(&long), RrType::A), [n(&long)]);
+        let alias = n(&format!("_edns-a.{long}"));
+        assert_eq!(txt_names(&[], &n("ex.com"), &n(&long), RrType::A), [alias, n(&long)]);
         assert!(!txt_names(&[], &n("ex.com"), &n("w.ex.com"), RrType::AAAA).contains(&n("w.ex.com")));
     }
 }

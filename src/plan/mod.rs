@@ -25,9 +25,13 @@ pub use brake::BrakeState;
 pub use contest::order as claim_order;
 pub use moves::is_taken;
 pub use planner::{Dirty, PlanOptions, Planner, plan_zone};
+pub use size::{SET_LIMIT, set_size};
+pub use steps::set_edits;
 pub use units::{Unit, can_part, unit_of, units};
 
 use crate::model::{Name, ObjectId, Rdata, RrSet, RrType};
+use crate::ownership::BrakeLimit;
+use crate::view::View;
 
 /// A prerequisite of an UPDATE (RFC 2136 §2.4).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,6 +208,33 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan of a view that changes nothing yet.
+    pub fn empty(view: &View) -> Plan {
+        Plan {
+            zone: view.zone().clone(),
+            serial: view.serial(),
+            changes: Vec::new(),
+            conflicts: Vec::new(),
+            orphans: Vec::new(),
+            waiting: None,
+            held: None,
+            skipped: BTreeMap::new(),
+            owned: 0,
+            deferred: 0,
+            unfinished: Vec::new(),
+            refused: None,
+            notes: Vec::new(),
+            observe: false,
+            verdict: brake::Verdict::default(),
+        }
+    }
+
+    /// Lets the brake judge the counted changes against `owned` sets; what it holds is marked, and shown by `held`.
+    pub fn brake(&mut self, limit: &BrakeLimit, state: &BrakeState, owned: usize, release: &[String]) {
+        let (held, verdict) = brake::judge(&mut self.changes, limit, state, owned, true, release);
+        (self.held, self.verdict) = (held, verdict);
+    }
+
     /// Takes over what the plan after applying this one says is left: all but the changes.
     pub fn left_after(&mut self, after: &Plan) {
         self.conflicts.clone_from(&after.conflicts);

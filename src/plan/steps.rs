@@ -144,13 +144,7 @@ pub(super) fn data_sets(facts: &NameFacts) -> impl Iterator<Item = (RrType, &RrS
 }
 
 /// The steps from one set to another. The TTL of a set moves with its records: all go and come back.
-pub(super) fn set_edits(
-    apex: &Name,
-    name: &Name,
-    rtype: RrType,
-    old: Option<&RrSet>,
-    new: Option<&RrSet>,
-) -> Vec<Edit> {
+pub fn set_edits(apex: &Name, name: &Name, rtype: RrType, old: Option<&RrSet>, new: Option<&RrSet>) -> Vec<Edit> {
     let has = |set: Option<&RrSet>, value: &Rdata| {
         set.is_some_and(|set| set.values.iter().any(|other| other == value || rdata::same(rtype, other, value)))
     };

@@ -18,9 +18,9 @@ use super::problem::Problem;
 use super::record::{Adopt, Deletion, Metadata};
 use super::rights::Rights;
 use super::scalar::{Int, Text};
-use super::values::{Collector, Declared};
+use super::values::{Collector, Declared, denied};
 use super::zones::{ZoneEntry, Zones, read};
-use crate::model::{Name, ObjectId, RrType};
+use crate::model::{Name, ObjectId, Rdata, RrType};
 
 /// What ExternalDNS has a text form for and hands on to every provider.
 const TYPES: &[RrType] = &[
@@ -65,6 +65,30 @@ pub fn lower_endpoint(object: &Value, zones: &Zones, rights: &Rights) -> Lowered
         lowered.declare(declaration, zones, rights);
     }
     lowered.end()
+}
+
+/// The values of an endpoint's targets, for whoever gets endpoints otherwise than as objects: any type that a zone may be
+/// told to hold, those that ExternalDNS has no form for as a zone file has them.
+///
+/// # Errors
+/// What is wrong, with the target as the path (`targets[1]`).
+pub fn endpoint_values(zones: &Zones, rtype: RrType, targets: &[String]) -> Result<Vec<Rdata>, Vec<Problem>> {
+    if let Some(why) = denied(rtype) {
+        return Err(vec![Problem::invalid("recordType", format!("{rtype} records cannot be declared: {why}"))]);
+    }
+    let texts: Vec<Text> = targets.iter().cloned().map(Text).collect();
+    let mut collector = Collector::new(zones, None, Form::Endpoint(rtype));
+    collector.targets(rtype, "targets", &texts);
+    let mut problems = collector.problems;
+    match collector.declared.pop() {
+        Some(declared) if problems.is_empty() => return Ok(declared.values),
+        None if problems.is_empty() => problems.push(Problem::invalid("spec.targets", "there is no target")),
+        _ => {}
+    }
+    for problem in &mut problems {
+        problem.path = problem.path.trim_start_matches("spec.").to_owned();
+    }
+    Err(problems)
 }
 
 /// What the endpoints of one name come to.

@@ -24,7 +24,7 @@ mod zone;
 pub mod zone_crd;
 mod zones;
 
-pub use endpoint::lower_endpoint;
+pub use endpoint::{endpoint_values, lower_endpoint};
 pub use lower::{Lowered, lower};
 pub use policy::*;
 pub use policy_check::{Checked, check_policy};

@@ -32,7 +32,7 @@ pub(super) struct Collector<'a> {
 }
 
 /// Types that only the server, or another protocol, may write.
-fn denied(rtype: RrType) -> Option<&'static str> {
+pub(super) fn denied(rtype: RrType) -> Option<&'static str> {
     match rtype {
         RrType::SOA => Some("the server keeps the SOA"),
         RrType::DHCID => Some("DHCID is the mark of a DHCP server"),

@@ -16,17 +16,25 @@ use crate::plan::{self, Change, Edit, Plan};
 /// Tells which changes shall wait, for instance because they failed a moment ago.
 pub type Skip<'a> = &'a (dyn Fn(&Change) -> bool + Sync);
 
+/// Makes a plan of the engine's present view.
+pub type Make<'a> = &'a mut (dyn FnMut(&mut Engine) -> Result<Plan, EngineError> + Send);
+
 impl Engine {
     /// Sends what the plan wants and does not hold, reads it back, and says what became of every change.
     ///
     /// A one-shot engine raises the fence inside the first UPDATE. Nothing is sent when there is nothing to do. `skip`
     /// tells which changes shall wait, for instance because they failed a moment ago.
     pub async fn apply(&mut self, plan: &Plan, skip: Skip<'_>) -> Report {
+        self.apply_by(plan, skip, &mut Engine::plan).await
+    }
+
+    /// The same of a plan that is not of the claims: `make` makes it anew where the zone has moved on since.
+    pub async fn apply_by(&mut self, plan: &Plan, skip: Skip<'_>, make: Make<'_>) -> Report {
         let started = Instant::now();
         let mut report = Report::default();
         // A process that was stopped for a while wakes up with an old plan.
         let renewed = if self.seen_at().is_some_and(|seen| seen.elapsed() > STALE) && !self.rules.observe {
-            match self.renew(plan).await {
+            match self.renew(plan, make).await {
                 Ok(renewed) => renewed,
                 Err(error) => {
                     report.outcomes = outcomes(plan, None, Some(&error));
@@ -73,10 +81,10 @@ impl Engine {
     }
 
     /// Reads the zone again; gives a new plan when it changed.
-    async fn renew(&mut self, plan: &Plan) -> Result<Option<Plan>, EngineError> {
+    async fn renew(&mut self, plan: &Plan, make: Make<'_>) -> Result<Option<Plan>, EngineError> {
         self.refresh().await?;
         match self.view.as_ref().map(crate::view::View::serial) {
-            Some(serial) if serial != plan.serial => self.plan().map(Some),
+            Some(serial) if serial != plan.serial => make(self).map(Some),
             _ => Ok(None),
         }
     }

@@ -367,6 +367,11 @@ impl Engine {
         Ok(self.planning.plan(view, &options.release, options.one_tenant, &known))
     }
 
+    /// Lets the brake judge a plan that is not of the claims: of how many sets, and what a person releases.
+    pub fn brake(&mut self, plan: &mut Plan, owned: usize, release: &[String]) {
+        self.planning.brake(plan, owned, release);
+    }
+
     /// Shares what it sees of DHCIDs with the engines of other zones, and follows what they see.
     pub fn join(&mut self, board: &Arc<DhcidBoard>) {
         let member = board.join(&self.rules.zone);

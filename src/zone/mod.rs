@@ -24,7 +24,7 @@ mod status;
 mod takeover;
 pub mod worker;
 
-pub use apply::Skip;
+pub use apply::{Make, Skip};
 pub use brake::PastBrake;
 pub use converge::Converged;
 pub use dhcid::DhcidBoard;

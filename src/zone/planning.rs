@@ -159,6 +159,14 @@ impl Planning {
         plan
     }
 
+    /// Lets the brake judge a plan that was made elsewhere.
+    pub fn brake(&mut self, plan: &mut Plan, owned: usize, release: &[String]) {
+        let (recent, start) = self.window.used(Instant::now());
+        (self.brake.recent, self.brake.owned_at_start) = (recent, start);
+        plan.brake(&self.planner.rules().brake, &self.brake, owned, release);
+        self.brake.absorb(plan);
+    }
+
     /// Remembers for the brake which of a plan's changes were made.
     pub fn applied(&mut self, plan: &Plan, made: impl Iterator<Item = usize>) {
         let count = made.filter(|index| plan.verdict.counts(&plan.changes[*index])).count();

@@ -1,0 +1,14 @@
+//! ExternalDNS's side of a zone: its endpoints as record sets and back, what it is shown, and what its changes come to. Pure.
+
+pub mod adjust;
+pub mod alias;
+pub mod canonical;
+pub mod endpoint;
+pub mod list;
+pub mod plan;
+mod refused;
+pub mod registry;
+pub mod request;
+
+pub use endpoint::{Changes, DomainFilter, Endpoint, Property};
+pub use refused::Refused;

@@ -1,0 +1,452 @@
+//! What a request comes to in one zone: its wishes against the view, as a plan for the engine.
+//!
+//! One change for each record set, with its ownership TXT inside: neither travels, is refused or held without the other.
+
+use super::alias;
+use super::refused::Refused;
+use super::registry::{self, Denied, Owners, Registration};
+use super::request::{MarkWish, NameWish, SetWish, ZoneWish};
+use crate::model::{Name, Rdata, RrSet, RrType};
+use crate::ownership::{Classifier, Marker, NameFacts, SignIndex, ZoneRules, external_dns, txt};
+use crate::plan::{Action, Change, Edit, Guard, Plan, SET_LIMIT, set_edits, set_size};
+use crate::view::View;
+
+/// TTL of ownership TXTs in a set of their own, seconds.
+const MARK_TTL: u32 = 300;
+
+/// What a plan is made against.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Of the zone, with the owner id of the webhook's own markers.
+    pub rules: &'a ZoneRules,
+    /// Current.
+    pub view: &'a View,
+    /// Of this view.
+    pub signs: &'a SignIndex,
+    /// For whom is written.
+    pub owners: &'a Owners,
+    /// TTL of new sets that wish none, seconds.
+    pub default_ttl: u32,
+    /// A person said that unmarked sets may be taken.
+    pub adopt_unmarked: bool,
+}
+
+/// A plan, and what of the request is in none.
+#[derive(Debug)]
+pub struct Planned {
+    /// For the engine.
+    pub plan: Plan,
+    /// Sets that are refused.
+    pub refused: Vec<Refused>,
+    /// Wishes that are fulfilled already.
+    pub fulfilled: usize,
+}
+
+/// Plans a zone's part of a request.
+pub fn plan(wish: &ZoneWish, world: World<'_>) -> Planned {
+    let classes = Classifier::with_index(world.rules, world.view, world.signs);
+    let mut planned = Planned { plan: Plan::empty(world.view), refused: Vec::new(), fulfilled: 0 };
+    for (name, wish) in wish {
+        let facts = classes.facts(name);
+        let mut desk = Desk { world, facts: &facts, wish };
+        for (rtype, set) in &wish.sets {
+            match desk.set(*rtype, set) {
+                Ok(Some(change)) => planned.plan.changes.push(change),
+                Ok(None) => planned.fulfilled += 1,
+                Err(denied) => planned.refused.push(Refused {
+                    name: name.to_relaxed(),
+                    rtype: rtype.to_string(),
+                    reason: denied.reason,
+                    message: denied.message,
+                }),
+            }
+        }
+    }
+    planned
+}
+
+/// One name.
+struct Desk<'a> {
+    world: World<'a>,
+    facts: &'a NameFacts,
+    wish: &'a NameWish,
+}
+
+/// Where the ownership of a set shall stand.
+#[derive(Debug, Default)]
+struct Marks {
+    /// Places in the zone, each with the text that shall stand there.
+    placed: Vec<(Name, Rdata)>,
+    /// Values of the alias; none: it is not needed.
+    kept: Vec<Rdata>,
+}
+
+impl Desk<'_> {
+    fn name(&self) -> &Name {
+        &self.facts.name
+    }
+
+    fn set(&mut self, rtype: RrType, wish: &SetWish) -> Result<Option<Change>, Denied> {
+        let old = self.data(rtype);
+        let pairs: Vec<&MarkWish> = self.wish.marks.iter().filter(|mark| speaks_of(mark, rtype)).collect();
+        let paired: Vec<Name> = pairs
+            .iter()
+            .filter(|mark| mark.wanted.is_at_or_below(&self.world.rules.zone))
+            .map(|mark| mark.wanted.clone())
+            .collect();
+        let World { rules, view, owners, .. } = self.world;
+        let found = match &old {
+            Some(_) => registry::may_write(rules, view, self.facts, rtype, owners, &paired, self.world.adopt_unmarked)?,
+            None => registry::may_create(rules, view, self.facts, rtype, owners, &paired)?,
+        };
+        let (new, marks) = match wish {
+            SetWish::Gone { owner } if !owner.is_empty() && !owners.may(owner) => {
+                return Err(other_owner(owner, owners));
+            }
+            SetWish::Gone { .. } => (None, Marks::default()),
+            SetWish::Be { ttl, values, owner, resource, ptr } => {
+                self.place(rtype, old.is_none())?;
+                if !owner.is_empty() && *owner != owners.own {
+                    return Err(other_owner(owner, owners));
+                }
+                let ttl = ttl.or(old.as_ref().map(|old| old.ttl)).unwrap_or(self.world.default_ttl);
+                let new = RrSet::new(rtype, ttl, values.iter().cloned());
+                if set_size(self.name(), &new.values) > SET_LIMIT {
+                    let words =
+                        format!("the set is larger than {SET_LIMIT} octets, and servers cannot transfer such a zone");
+                    return Err(Denied::of("Incompatible", words));
+                }
+                (Some(new), self.marks(rtype, &pairs, &found, resource, *ptr)?)
+            }
+        };
+        self.change(rtype, old, new, &found, marks)
+    }
+
+    /// The set as data: of a TXT set the values that are no ownership TXTs.
+    fn data(&self, rtype: RrType) -> Option<RrSet> {
+        let set = self.facts.set(rtype)?;
+        if rtype != RrType::TXT {
+            return Some(set.clone());
+        }
+        let values: Vec<Rdata> = set.values.iter().filter(|value| is_data(value)).cloned().collect();
+        (!values.is_empty()).then(|| RrSet::new(rtype, set.ttl, values))
+    }
+
+    /// Whether a set can stand at this name, as the name will be.
+    fn place(&self, rtype: RrType, is_new: bool) -> Result<(), Denied> {
+        let World { rules, signs, .. } = self.world;
+        let name = self.name();
+        let incompatible = |words: String| Err(Denied::of("Incompatible", words));
+        if let Some(above) = signs.dname_above(name) {
+            return incompatible(format!("nothing may stand below the DNAME at {}", above.to_relaxed()));
+        }
+        if let Some(cut) = signs.cut_over(name)
+            && !(cut == *name && matches!(rtype, RrType::NS | RrType::DS))
+        {
+            return incompatible(format!(
+                "{} is delegated: it is its own servers' to answer for {}",
+                cut.to_relaxed(),
+                name.to_relaxed()
+            ));
+        }
+        if name == &rules.zone && matches!(rtype, RrType::NS | RrType::CNAME | RrType::DNAME) {
+            return incompatible(format!("a zone's apex has no {rtype} from here"));
+        }
+        let stays = |other: &RrType| !matches!(self.wish.sets.get(other), Some(SetWish::Gone { .. }));
+        let comes = self.wish.sets.iter().filter(|(_, set)| matches!(set, SetWish::Be { .. })).map(|(other, _)| *other);
+        let beside: Vec<RrType> = self
+            .facts
+            .live
+            .iter()
+            .map(|(other, _)| *other)
+            .filter(|other| !other.is_dnssec() && self.stands(*other))
+            .filter(stays)
+            .chain(comes)
+            .filter(|other| *other != rtype)
+            .collect();
+        let alone = |rtype| matches!(rtype, RrType::CNAME | RrType::DNAME);
+        if let Some(other) = beside.iter().find(|other| alone(rtype) || alone(**other)) {
+            return incompatible(format!(
+                "a CNAME or DNAME stands alone at its name (RFC 1034 §3.6.2), and {} has {other} besides {rtype}",
+                name.to_relaxed()
+            ));
+        }
+        let sibling = match rtype {
+            RrType::A => Some(RrType::AAAA),
+            RrType::AAAA => Some(RrType::A),
+            _ => None,
+        };
+        if let Some(sibling) = sibling.filter(|other| is_new && stays(other) && self.facts.set(*other).is_some()) {
+            let World { view, owners, adopt_unmarked, .. } = self.world;
+            registry::may_write(rules, view, self.facts, sibling, owners, &[], adopt_unmarked).map_err(|denied| {
+                let words = format!("the {sibling} set of that name is not this ExternalDNS's: {}", denied.message);
+                Denied::of("OwnedByOther", words)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a live set will still be there for servers: a TXT set of nothing but ownership TXTs goes with its sets.
+    fn stands(&self, rtype: RrType) -> bool {
+        rtype != RrType::TXT || self.data(rtype).is_some()
+    }
+
+    /// Where the ownership of a set that shall be there is to stand.
+    fn marks(
+        &self,
+        rtype: RrType,
+        pairs: &[&MarkWish],
+        found: &[Registration],
+        resource: &str,
+        ptr: bool,
+    ) -> Result<Marks, Denied> {
+        let World { rules, owners, .. } = self.world;
+        let mut marks = Marks::default();
+        let mut note = alias::Note { names: Vec::new(), ptr };
+        let mut text: Option<Rdata> = None;
+        for pair in pairs {
+            let Some((value, owner, _)) = &pair.text else { continue };
+            if external_dns::parse(value).is_some() && *owner != owners.own {
+                return Err(other_owner(owner, owners));
+            }
+            text.get_or_insert_with(|| value.clone());
+            let own_cname = matches!(rtype, RrType::CNAME | RrType::DNAME) && pair.wanted.is_at_or_below(self.name());
+            if pair.wanted.is_at_or_below(&rules.zone) && !own_cname {
+                marks.placed.push((pair.wanted.clone(), value.clone()));
+            } else {
+                note.names.push(pair.wanted.clone());
+            }
+        }
+        if pairs.iter().all(|pair| pair.text.is_none()) {
+            // Nothing is said of ownership: what is there stays, and where there is none we write one.
+            let own: Vec<&Registration> =
+                found.iter().filter(|one| one.owner.as_deref() == Some(owners.own.as_str())).collect();
+            for one in &own {
+                if !alias::is_node(&one.at) {
+                    marks.placed.push((one.at.clone(), one.value.clone()));
+                }
+            }
+            if let Some(at) = self.alias_of(rtype)
+                && let Some(known) = self.note_at(&at)
+            {
+                note.names = known.names;
+            }
+            let kept = own.iter().find(|one| alias::is_node(&one.at)).map(|one| one.value.clone());
+            if marks.placed.is_empty() {
+                text = Some(kept.unwrap_or_else(|| registration(&owners.own, resource)));
+            } else {
+                text = kept;
+            }
+        }
+        let needs_alias = !note.names.is_empty() || marks.placed.is_empty();
+        if needs_alias {
+            marks.kept.push(text.unwrap_or_else(|| registration(&owners.own, resource)));
+        }
+        if !note.is_empty() {
+            marks.kept.push(note.to_rdata());
+        }
+        if !marks.kept.is_empty() && self.alias_of(rtype).is_none() {
+            let words =
+                "the name leaves no room for a label that keeps its ownership; it may have 243 octets".to_owned();
+            return Err(Denied::of("Incompatible", words));
+        }
+        Ok(marks)
+    }
+
+    fn alias_of(&self, rtype: RrType) -> Option<Name> {
+        alias::node(self.name(), rtype)
+    }
+
+    fn note_at(&self, at: &Name) -> Option<alias::Note> {
+        self.world.view.get(at, RrType::TXT)?.values.iter().find_map(|value| alias::Note::parse(value))
+    }
+
+    /// The change, or nothing where all is as wished.
+    fn change(
+        &self,
+        rtype: RrType,
+        old: Option<RrSet>,
+        new: Option<RrSet>,
+        found: &[Registration],
+        marks: Marks,
+    ) -> Result<Option<Change>, Denied> {
+        let World { rules, view, .. } = self.world;
+        let name = self.name();
+        let mut edits = set_edits(&rules.zone, name, rtype, old.as_ref(), new.as_ref());
+        if rtype == RrType::TXT {
+            keep_ttl(
+                &mut edits,
+                self.facts.set(rtype).filter(|set| old.as_ref().is_none_or(|old| old.len() < set.len())),
+            );
+        }
+        let data_changes = !edits.is_empty();
+        // Every place whose TXT takes part: where one is, and where one shall be.
+        let mut places: Vec<Name> = found.iter().map(|one| one.at.clone()).collect();
+        places.extend(marks.placed.iter().map(|(at, _)| at.clone()));
+        let alias = self.alias_of(rtype);
+        places.extend(alias.clone());
+        places.sort();
+        places.dedup();
+        for at in &places {
+            let here = view.get(at, RrType::TXT);
+            let is_alias = alias.as_ref() == Some(at);
+            let mut wanted: Vec<Rdata> =
+                marks.placed.iter().filter(|(place, _)| place == at).map(|(_, value)| value.clone()).collect();
+            if is_alias {
+                wanted.extend(marks.kept.iter().cloned());
+            }
+            let stale: Vec<Rdata> = here
+                .iter()
+                .flat_map(|set| &set.values)
+                .filter(|value| {
+                    found
+                        .iter()
+                        .any(|one| one.at == *at && one.value == **value && self.goes(one, rtype, new.is_some()))
+                        || (is_alias && alias::Note::parse(value).is_some())
+                })
+                .cloned()
+                .collect();
+            let ttl = here.as_ref().map_or(MARK_TTL, |set| set.ttl);
+            let there = |value: &Rdata| here.as_ref().is_some_and(|set| set.values.contains(value));
+            edits.extend(
+                stale
+                    .into_iter()
+                    .filter(|value| !wanted.contains(value))
+                    .map(|value| Edit::Remove(at.clone(), RrType::TXT, value)),
+            );
+            edits.extend(
+                wanted
+                    .into_iter()
+                    .filter(|value| !there(value))
+                    .map(|value| Edit::Add(at.clone(), RrType::TXT, ttl, value)),
+            );
+        }
+        if edits.is_empty() {
+            return Ok(None);
+        }
+        let action = match (&old, &new) {
+            (None, Some(_)) => Action::Create,
+            (Some(_), None) => Action::Delete,
+            (Some(old), Some(new)) if old.same_values(new, rtype) => {
+                if data_changes {
+                    Action::Ttl
+                } else {
+                    Action::Remark
+                }
+            }
+            (Some(_), Some(_)) => Action::Replace,
+            (None, None) => Action::Release,
+        };
+        let is_swap = self.wish.sets.values().any(|wish| matches!(wish, SetWish::Be { .. }));
+        Ok(Some(Change {
+            action,
+            name: name.clone(),
+            rtype,
+            guards: self.guards(rtype, old.is_none() && new.is_some(), is_swap, &places),
+            edits,
+            counted: action == Action::Delete && !is_swap,
+            old,
+            new,
+            source: None,
+            note: None,
+            held: false,
+            after: None,
+        }))
+    }
+
+    /// Whether a registration goes with this change. One without a type stays while it speaks of another set.
+    fn goes(&self, one: &Registration, rtype: RrType, set_stays: bool) -> bool {
+        if one.is_typed || set_stays {
+            return true;
+        }
+        let others = |other: RrType| {
+            other != rtype
+                && !matches!(other, RrType::AAAA | RrType::TXT)
+                && !other.is_dnssec()
+                && other != RrType::SOA
+                && !matches!(self.wish.sets.get(&other), Some(SetWish::Gone { .. }))
+        };
+        !self.facts.live.iter().any(|(other, _)| others(*other))
+            && !self.wish.sets.iter().any(|(other, wish)| others(*other) && matches!(wish, SetWish::Be { .. }))
+    }
+
+    /// Everything that was looked at, as it was seen: the set, the places of its ownership, Knotwork's markers, a DHCID, and for
+    /// a set that is new what must not have come beside it.
+    fn guards(&self, rtype: RrType, is_new: bool, is_swap: bool, places: &[Name]) -> Vec<Guard> {
+        let World { rules, view, .. } = self.world;
+        let name = self.name();
+        let mut guards: Vec<Guard> = Vec::new();
+        let mut push = |guard: Guard| {
+            if !guards.contains(&guard) {
+                guards.push(guard);
+            }
+        };
+        let as_seen = |at: &Name, rtype: RrType| match view.get(at, rtype) {
+            Some(set) => Guard::SetIs(at.clone(), rtype, set.values),
+            None => Guard::SetAbsent(at.clone(), rtype),
+        };
+        if is_new && !view.in_use(name) {
+            push(Guard::NameNotInUse(name.clone()));
+        } else {
+            push(as_seen(name, rtype));
+            push(as_seen(name, RrType::DHCID));
+            if is_new || is_swap {
+                for (other, _) in &self.facts.live {
+                    if !other.is_dnssec() && !matches!(*other, RrType::SOA | RrType::ZONEMD) {
+                        push(as_seen(name, *other));
+                    }
+                }
+                for other in NEIGHBOURS {
+                    push(as_seen(name, *other));
+                }
+            }
+        }
+        for at in places.iter().filter(|at| *at != name || view.in_use(name)) {
+            push(as_seen(at, RrType::TXT));
+        }
+        if let Ok(node) = Marker::node(&rules.label, name, rtype) {
+            push(as_seen(&node, RrType::TXT));
+        }
+        guards
+    }
+}
+
+/// Types that ExternalDNS and people put beside each other most.
+const NEIGHBOURS: &[RrType] =
+    &[RrType::CNAME, RrType::A, RrType::AAAA, RrType::TXT, RrType::MX, RrType::SRV, RrType::NAPTR];
+
+fn speaks_of(mark: &MarkWish, rtype: RrType) -> bool {
+    mark.rtype.map_or(rtype != RrType::AAAA, |only| only == rtype)
+}
+
+/// Whether a TXT value is data: neither anybody's ownership mark nor a note of ours.
+pub fn is_data(value: &[u8]) -> bool {
+    !txt::is_anybodys_marker(value) && external_dns::parse(value).is_none() && alias::Note::parse(value).is_none()
+}
+
+/// An ownership TXT as the registry would write it.
+fn registration(owner: &str, resource: &str) -> Rdata {
+    let text = match resource {
+        "" => format!("heritage=external-dns,external-dns/owner={owner}"),
+        resource => format!("heritage=external-dns,external-dns/owner={owner},external-dns/resource={resource}"),
+    };
+    txt::split(text.as_bytes())
+}
+
+/// Values beside others take the TTL that those have: a server moves a whole set to the TTL of what is added.
+fn keep_ttl(edits: &mut [Edit], beside: Option<&RrSet>) {
+    let Some(beside) = beside else { return };
+    for edit in edits {
+        if let Edit::Add(_, _, ttl, _) = edit {
+            *ttl = beside.ttl;
+        }
+    }
+}
+
+fn other_owner(owner: &str, owners: &Owners) -> Denied {
+    let words = format!(
+        "this ExternalDNS calls itself {owner:?} (--txt-owner-id), and webhook.owner is {:?}: make them one, or run a webhook for each",
+        owners.own
+    );
+    Denied::of("OwnerMismatch", words)
+}
