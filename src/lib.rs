@@ -31,4 +31,5 @@ pub mod source;
 pub mod spec;
 pub mod split;
 pub mod view;
+pub mod webhook;
 pub mod zone;

@@ -12,6 +12,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("spec", 0),
     ("split", 0),
     ("hostplan", 0),
+    ("external", 0),
     ("dns", 1),
     // The engine drives the transport through its own types, so the transport stands below it.
     ("knot", 2),
@@ -25,6 +26,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("agent", 4),
     ("metrics", 4),
     ("operator", 4),
+    ("webhook", 4),
     ("cli", 4),
 ];
 

@@ -42,6 +42,8 @@ pub enum Command {
     /// Keep the records that objects of a Kubernetes cluster declare
     #[cfg(feature = "operator")]
     Operator(super::operator::OperatorArgs),
+    /// Write records for ExternalDNS, as a provider of its webhook API
+    Webhook(super::webhook::WebhookArgs),
     /// Print the CRDs
     Crds,
     /// Print completions for a shell

@@ -24,6 +24,7 @@ mod route;
 mod route_policy;
 mod site;
 mod watch;
+mod webhook;
 mod words;
 mod zones;
 
@@ -50,7 +51,7 @@ pub fn main() -> ExitCode {
     let resident = match &args.command {
         Command::Apply(apply) => apply.watch,
         Command::Demo(demo) => !demo.once,
-        Command::Agent(_) => true,
+        Command::Agent(_) | Command::Webhook(_) => true,
         #[cfg(feature = "operator")]
         Command::Operator(_) => true,
         _ => false,
@@ -115,6 +116,7 @@ async fn run(command: Command, config: Option<std::path::PathBuf>, printer: &mut
         Command::Agent(args) => agent::agent(args, printer).await,
         #[cfg(feature = "operator")]
         Command::Operator(args) => operator::operator(args, config, printer).await,
+        Command::Webhook(args) => webhook::webhook(args, config, printer).await,
         Command::Route(_) | Command::Crds | Command::Completions { .. } => Exit::Done,
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::config_check::{check, check_instance};
 use super::config_schema::SCHEMA;
@@ -14,6 +15,7 @@ use super::prune::prune;
 use super::tree::Tree;
 use super::{json, tree, yaml_words};
 use crate::knot::ServerConfig;
+use crate::model::Name;
 use crate::ownership::ZoneRules;
 use crate::spec::schema::{Mismatch, mismatches};
 use crate::spec::{Int, Rights, Text, ZoneEntry, Zones};
@@ -36,6 +38,8 @@ pub struct Config {
     pub servers: Vec<ServerSettings>,
     /// Who may declare what.
     pub rights: Rights,
+    /// For which ExternalDNS `knotwork webhook` writes.
+    pub webhook: Option<WebhookConfig>,
     /// Every file that it was read from, keys included: what to watch for a reload.
     pub files: Vec<PathBuf>,
     /// What is not wrong but should be looked at.
@@ -57,6 +61,42 @@ impl std::fmt::Debug for ServerSettings {
         let mut out = f.debug_struct("ServerSettings");
         out.field("name", &self.server.name).field("addresses", &self.server.addresses).field("zones", &self.zones);
         out.finish_non_exhaustive()
+    }
+}
+
+/// For which ExternalDNS records are written, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookConfig {
+    /// `--txt-owner-id`.
+    pub owner: String,
+    /// Owner ids whose records become its own when they are written.
+    pub migrate_from: Vec<String>,
+    /// The zones that it serves; none: all.
+    pub zones: Vec<Name>,
+    /// The shortest TTL that is published, seconds.
+    pub min_ttl: Option<u32>,
+    /// TTL of endpoints that declare none, seconds.
+    pub default_ttl: Option<u32>,
+}
+
+impl WebhookConfig {
+    /// Whether a zone is served.
+    pub fn serves(&self, zone: &Name) -> bool {
+        self.zones.is_empty() || self.zones.contains(zone)
+    }
+
+    /// The owner id of the webhook's own fence: a DNS label, whatever the id of ExternalDNS may be.
+    pub fn marker_owner(&self) -> String {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let is_label = !self.owner.starts_with('-') && self.owner.len() <= 27 && self.owner.chars().all(plain);
+        match is_label {
+            true => format!("{}-edns", self.owner),
+            false => {
+                let digest = Sha256::digest(self.owner.as_bytes());
+                let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                format!("{hex}-edns")
+            }
+        }
     }
 }
 
@@ -211,6 +251,19 @@ pub(super) struct RawConfig {
     pub marker: RawMarker,
     pub servers: Option<At<Vec<RawServer>>>,
     pub claims: Option<Vec<RawRule>>,
+    pub webhook: Option<RawWebhook>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RawWebhook {
+    pub owner: Option<At<Text>>,
+    #[serde(default)]
+    pub migrate_from: Vec<At<Text>>,
+    #[serde(default)]
+    pub zones: Vec<At<Text>>,
+    pub min_ttl: Option<At<Int>>,
+    pub default_ttl: Option<At<Int>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

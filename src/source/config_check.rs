@@ -8,7 +8,8 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::config::{
-    Config, Mode, RawBrake, RawConfig, RawRule, RawServer, RawTsig, RawZone, ServerSettings, ZoneSettings,
+    Config, Mode, RawBrake, RawConfig, RawRule, RawServer, RawTsig, RawWebhook, RawZone, ServerSettings, WebhookConfig,
+    ZoneSettings,
 };
 use super::diagnostic::Diagnostic;
 use super::from_tree::At;
@@ -59,11 +60,12 @@ pub(super) fn check(path: &Path, text: &str, raw: RawConfig) -> Result<Config, V
         None => Rights::Trusted,
         Some(rules) => Rights::Rules(rules.iter().map(|rule| checker.rule(rule)).collect()),
     };
+    let webhook = raw.webhook.as_ref().and_then(|raw| checker.webhook(raw, &servers));
     if !checker.wrong.is_empty() {
         return Err(checker.wrong);
     }
     let Checker { warnings, files, .. } = checker;
-    Ok(Config { path: path.to_owned(), owner, instance, label, servers, rights, files, warnings })
+    Ok(Config { path: path.to_owned(), owner, instance, label, servers, rights, webhook, files, warnings })
 }
 
 impl Checker<'_> {
@@ -335,6 +337,44 @@ impl Checker<'_> {
             observe: raw.mode == Some(Mode::Observe),
         };
         Some(ZoneSettings { rules, default_ttl, check_interval, release: text(&raw.release) })
+    }
+
+    fn webhook(&mut self, raw: &RawWebhook, servers: &[ServerSettings]) -> Option<WebhookConfig> {
+        // As the registry writes it into a text of pairs.
+        let good = |text: &str| !text.is_empty() && !text.contains([',', '"', '=']) && text.is_ascii();
+        for owner in raw.owner.iter().chain(&raw.migrate_from).filter(|owner| !good(&owner.value)) {
+            self.error(
+                owner,
+                format!("{:?} is no --txt-owner-id: some ASCII text without , = and quotes", owner.value.0),
+            );
+        }
+        let mut zones = Vec::new();
+        for zone in &raw.zones {
+            let known = Name::parse(&zone.value)
+                .ok()
+                .filter(|name| servers.iter().flat_map(|server| &server.zones).any(|one| one.rules.zone == *name));
+            match known {
+                Some(name) => zones.push(name),
+                None => self.error(zone, format!("\"{}\" is no zone of this configuration", zone.value)),
+            }
+        }
+        let mut ttl = |ttl: &Option<At<Int>>| {
+            let ttl = ttl.as_ref()?;
+            let read = u32::try_from(ttl.value.0).ok().filter(|ttl| (1..=i32::MAX as u32).contains(ttl));
+            if read.is_none() {
+                self.error(ttl, format!("{} is no TTL; expected 1 to 2147483647 seconds", ttl.value.0));
+            }
+            read
+        };
+        let (min_ttl, default_ttl) = (ttl(&raw.min_ttl), ttl(&raw.default_ttl));
+        let migrate_from = raw.migrate_from.iter().map(|owner| owner.value.0.clone()).collect();
+        let owner = raw.owner.as_ref()?.value.0.clone();
+        if owner == "default" {
+            let words = "webhook.owner is \"default\", which is every ExternalDNS's own --txt-owner-id: with two of them on one zone each \
+                         would take the other's records for its own; give it an id";
+            self.warnings.push(words.to_owned());
+        }
+        Some(WebhookConfig { owner, migrate_from, zones, min_ttl, default_ttl })
     }
 
     fn rule(&mut self, raw: &RawRule) -> Rule {

@@ -14,6 +14,7 @@ pub static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
             "instance": text("Who holds the owner id: this machine or cluster. Default: made from the machine id."),
             "marker": closed("Ownership markers.", json!({"label": text("The label under which they stand. Default: _knotwork.")}), &[]),
             "servers": list("Servers with their zones.", server()),
+            "webhook": webhook(),
             "claims": list("Who may declare what; without it, files are trusted.", rule()),
         }),
         &["owner", "servers"],
@@ -80,6 +81,20 @@ fn zone() -> Value {
             "release": text("The hash of held operations that may go."),
         }),
         &["name"],
+    )
+}
+
+fn webhook() -> Value {
+    closed(
+        "For which ExternalDNS knotwork webhook writes.",
+        json!({
+            "owner": text("Its --txt-owner-id."),
+            "migrateFrom": texts("Owner ids whose records become its own when they are written."),
+            "zones": texts("The zones that it may write; absent: all of this configuration."),
+            "minTtl": {"type": "integer", "description": "The shortest TTL that is published, seconds."},
+            "defaultTtl": {"type": "integer", "description": "TTL of endpoints that declare none, seconds; absent: the zone's, for new ones."},
+        }),
+        &["owner"],
     )
 }
 

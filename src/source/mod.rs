@@ -20,7 +20,7 @@ mod tree;
 mod walk;
 mod yaml_words;
 
-pub use config::{Config, ConfigError, ServerSettings, ZoneSettings};
+pub use config::{Config, ConfigError, ServerSettings, WebhookConfig, ZoneSettings};
 pub use config_schema::SCHEMA as CONFIG_SCHEMA;
 pub use diagnostic::Diagnostic;
 pub use files::Memory;

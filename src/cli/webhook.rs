@@ -1,0 +1,65 @@
+//! `knotwork webhook`: flags, and words for whoever started it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+use super::exit::Exit;
+use super::printer::Printer;
+use super::{site, watch};
+use crate::webhook::{WebhookSettings, serve};
+
+/// `webhook`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WebhookArgs {
+    /// Serve ExternalDNS's webhook API here
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8888")]
+    listen: SocketAddr,
+    /// Serve /metrics, /healthz and /readyz here
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    ops_listen: SocketAddr,
+    /// Send nothing, and log what would be done (ExternalDNS's own --dry-run does not reach a webhook)
+    #[arg(long)]
+    dry_run: bool,
+    /// Let ExternalDNS take record sets over that nobody has marked
+    #[arg(long)]
+    adopt_unmarked: bool,
+    /// Octets of a request that are taken
+    #[arg(long, value_name = "OCTETS", default_value = "33554432")]
+    max_body_size: usize,
+}
+
+/// Runs until it is stopped.
+pub async fn webhook(args: WebhookArgs, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
+    let Some(config) = site::configuration(config, printer) else { return Exit::Error };
+    let Some(webhook) = config.webhook.clone() else {
+        printer.error(&format!(
+            "{} has no `webhook:` section; give at least `webhook: {{owner: ID}}` with the --txt-owner-id of the ExternalDNS that \
+             will ask: only its records are ever changed",
+            config.path.display()
+        ));
+        return Exit::Error;
+    };
+    let stop = CancellationToken::new();
+    let signals = stop.clone();
+    tokio::spawn(async move {
+        watch::stopped().await;
+        signals.cancel();
+    });
+    let settings = WebhookSettings {
+        listen: args.listen,
+        ops_listen: Some(args.ops_listen),
+        dry_run: args.dry_run,
+        adopt_unmarked: args.adopt_unmarked,
+        max_body_size: args.max_body_size,
+    };
+    let mut say = |text: &str| tracing::info!("{text}");
+    match serve(settings, &config, &webhook, stop, &mut say).await {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            printer.error(&error.to_string());
+            Exit::Error
+        }
+    }
+}

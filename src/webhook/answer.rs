@@ -1,0 +1,21 @@
+//! What became of a request, zone by zone.
+
+use crate::external::Refused;
+use crate::plan::Held;
+
+/// What one zone's part of a request came to.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// Changes that were read back, by what they do.
+    pub done: Vec<&'static str>,
+    /// Wishes that were fulfilled before.
+    pub fulfilled: usize,
+    /// What is refused, by us or by the server.
+    pub refused: Vec<Refused>,
+    /// What the brake holds.
+    pub held: Option<Held>,
+    /// What would be done without `--dry-run`, in words.
+    pub would: Vec<String>,
+    /// What stopped it: word and sentence.
+    pub stopped: Option<(&'static str, String)>,
+}

@@ -1,0 +1,11 @@
+//! `knotwork webhook`: a provider of ExternalDNS's webhook API on the record engine.
+
+mod answer;
+mod api;
+mod body;
+mod desk;
+mod numbers;
+mod run;
+
+pub use numbers::Numbers;
+pub use run::{Stopped, WebhookSettings, serve};
