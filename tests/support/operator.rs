@@ -74,6 +74,14 @@ impl World {
         Some(World { cluster, place: Place::start()? })
     }
 
+    /// All of it with another Knot.
+    pub fn with_knot(knot: &super::knot::Setup) -> Option<World> {
+        parts::need("knot")?;
+        let cluster = Cluster::start()?;
+        cluster.install_crds();
+        Some(World { cluster, place: Place::with(knot)? })
+    }
+
     /// Starts an operator, and waits until it leads and has read its zones.
     pub fn operator(&self) -> Operator {
         let operator = self.operator_with("operator", &[]);
@@ -154,7 +162,12 @@ impl World {
 impl Place {
     /// All of it; `None` where a part is missing (said loudly).
     pub fn start() -> Option<Place> {
-        let knot = Knot::start(&parts::need("knot")?);
+        Place::with(&super::knot::Setup::default())
+    }
+
+    /// All of it with another Knot.
+    pub fn with(setup: &super::knot::Setup) -> Option<Place> {
+        let knot = Knot::with(&parts::need("knot")?, setup);
         let dir = tempfile::Builder::new().prefix("kw-operator").tempdir().unwrap();
         std::fs::write(dir.path().join("key.b64"), KEYS[0].1).unwrap();
         let place = Place { knot, dir };
