@@ -264,7 +264,7 @@ impl Host {
         let armed = self.store.keep(&tx);
         tell(Step::Began { id: tx.id.clone(), dead_man: tx.dead_man.clone(), why });
         let implied = probes::implied(facts);
-        let is_declared = accepted.is_some();
+        let is_declared = accepted.is_some() && wish.decides_lookups();
         let mut run = Run { host: self, wish, plan, tx: &mut tx, implied, is_declared, probes: Vec::new(), tell };
         let changed = if armed.is_ok() { run.changed().await } else { armed };
         let ended = match changed {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::plan::Work;
 use super::{Effect, FileStep, Refusal, Stage, is_read, paths};
+use crate::split::facts::FileKind;
 use crate::split::lower::{domain_limit, server_limit};
 use crate::split::policy::{ResolvConf, StubListener};
 use crate::split::wish::Wish;
@@ -234,7 +235,9 @@ fn listeners(work: &mut Work<'_>) {
         });
     }
     let stub_address = IpAddr::from([127, 0, 0, 53]);
-    let names_stub = work.facts.resolv_conf.as_ref().and_then(|file| file.servers.as_ref());
+    // Behind the usual link resolved writes other servers then.
+    let file = work.facts.resolv_conf.as_ref().filter(|file| file.kind == FileKind::File);
+    let names_stub = file.and_then(|file| file.servers.as_ref());
     let is_read = names_stub.is_some_and(|servers| servers.contains(&stub_address));
     let is_silent = matches!(stub, Some(StubListener::Off | StubListener::Tcp));
     if wish.resolv_conf == ResolvConf::Unmanaged && is_silent && is_read {

@@ -140,6 +140,16 @@ impl Wish {
         global.chain(links).chain(delegates).any(|domain| !domain.name.is_root() && name.is_at_or_below(&domain.name))
     }
 
+    /// Whether it decides who is asked, or how. What does not gives the host back, like a rollback, as far as lookups go.
+    pub fn decides_lookups(&self) -> bool {
+        let nothing = Wish::nothing(self.systemd);
+        self.form != nothing.form
+            || self.global != nothing.global
+            || !self.links.is_empty()
+            || !self.delegates.is_empty()
+            || self.resolv_conf != nothing.resolv_conf
+    }
+
     /// Nothing is wished: what a host without policies gets, and what puts back all that was there before.
     pub fn nothing(systemd: SystemdVersion) -> Wish {
         Wish {
