@@ -82,3 +82,30 @@ fn a_server_that_is_away_and_a_fence_that_is_lost_are_told() {
         world.zone("internal", "{.status.conditions[*].reason}").contains("FenceLost").then_some(())
     });
 }
+
+/// Somebody takes a record out as soon as it is there, again and again: what the server accepted is not believed, and that is said.
+#[test]
+fn a_record_that_does_not_stay_is_not_called_programmed() {
+    let Some(world) = World::start() else { return };
+    let _operator = world.operator();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                world.remove("rival.internal. A");
+            }
+        });
+        world.cluster.must_apply(&record("rival", "{name: rival.internal, a: [10.0.0.1]}"));
+        let begun = std::time::Instant::now();
+        let seen = std::iter::repeat_with(|| {
+            let reason = world.condition("rival", "Programmed", "reason");
+            matches!(reason.as_str(), "NotEffective" | "Unconfirmed" | "Conflict").then_some(reason)
+        })
+        .take_while(|_| begun.elapsed() < std::time::Duration::from_secs(90))
+        .find_map(|seen| seen);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(seen.is_some(), "{}", world.condition("rival", "Programmed", "message"));
+    });
+    world.until_ready("rival", "True", "Programmed");
+    assert_eq!(world.dig("rival.internal", "A"), ["10.0.0.1"]);
+}
