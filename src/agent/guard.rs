@@ -53,7 +53,7 @@ impl Guard {
         }
         let link = self.files.see(paths::RESOLV_CONF);
         let leads = facts.resolv_conf.as_ref().map_or(Content::Unknown, |facts| facts.content);
-        let is_resolveds = matches!(leads, Content::Stub | Content::Uplink | Content::Static);
+        let is_resolveds = leads.is_resolveds();
         if is_resolveds
             && link.kind == FileKind::Symlink
             && let Some(want) = Want::again(&link)
@@ -136,5 +136,5 @@ fn is_right(path: &str, want: &Want, now: &crate::hostplan::SeenFile) -> bool {
         return want.is_there(now);
     }
     let text = now.content.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-    matches!(crate::split::facts::whose(&text), Content::Stub | Content::Uplink | Content::Static)
+    crate::split::facts::whose(&text).is_resolveds()
 }

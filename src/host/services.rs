@@ -13,7 +13,7 @@ use crate::resolved::nm::NetworkManager;
 use crate::resolved::resolve1::Resolve1;
 use crate::resolved::systemd1::{Systemd1, Unit};
 use crate::resolved::{Bus, BusError, Reason};
-use crate::split::facts::{Content, whose};
+use crate::split::facts::whose;
 use crate::split::{RoutedDomain, SystemdVersion};
 
 /// The unit of resolved.
@@ -83,7 +83,7 @@ async fn told(
         Effect::RewriteResolved => {
             let text = files.text(paths::RESOLV_CONF).unwrap_or_default();
             // What was done before in the same change may have had it written.
-            if matches!(whose(&text), Content::Stub | Content::Uplink | Content::Static) {
+            if whose(&text).is_resolveds() {
                 return Ok("");
             }
             match rewrite(bus, files, version).await {
@@ -153,7 +153,7 @@ pub async fn rewrite(bus: &Bus, files: &HostFiles, version: SystemdVersion) -> b
         step("a link has the passing domain");
         let back = resolved.links().set_domains(link, &domains).await;
         let text = files.text(paths::RESOLV_CONF).unwrap_or_default();
-        return back.is_ok() && matches!(whose(&text), Content::Stub | Content::Uplink | Content::Static);
+        return back.is_ok() && whose(&text).is_resolveds();
     }
     false
 }

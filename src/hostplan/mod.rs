@@ -10,6 +10,7 @@ pub mod diff;
 pub mod handover;
 pub mod hooks;
 mod json;
+mod listeners;
 pub mod mark;
 pub mod mechanisms;
 pub mod merge;

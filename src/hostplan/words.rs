@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Wanted, Work};
 use super::{Effect, SeenFile, Stage, Want, paths, preflight, resolv_conf};
-use crate::split::facts::{Content, FileKind, whose};
+use crate::split::facts::{FileKind, whose};
 use crate::split::{DnsServer, HostFacts};
 
 /// Such words, and what resolved had beside them.
@@ -35,7 +35,7 @@ impl Words {
 /// Whether a file holds what resolved writes.
 fn is_resolveds(seen: &SeenFile) -> bool {
     let text = seen.content.as_deref().filter(|_| seen.kind == FileKind::File).map(String::from_utf8_lossy);
-    text.is_some_and(|text| matches!(whose(&text), Content::Stub | Content::Uplink | Content::Static))
+    text.is_some_and(|text| whose(&text).is_resolveds())
 }
 
 /// All servers that resolved has.

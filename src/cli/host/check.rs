@@ -19,11 +19,10 @@ pub(super) async fn check(options: &HostOptions, args: &CheckArgs, printer: &mut
     let accepted = Store::look(&options.state).accepted().map_err(|error| error.to_string())?;
     if survey.text != accepted && !survey.plan.is_settled() {
         // Not in force, a policy sends its private names nowhere yet: they would go to anybody.
-        let (routed, others) = std::mem::take(&mut survey.wish.probes)
-            .into_iter()
-            .partition(|probe| survey.wish.routes(&probe.value.query));
+        let probes = std::mem::take(&mut survey.wish.probes);
+        let (routed, others): (Vec<_>, Vec<_>) =
+            probes.into_iter().partition(|probe| survey.wish.routes(&probe.value.query));
         survey.wish.probes = others;
-        let routed: Vec<_> = routed;
         for probe in routed.iter().filter(|_| args.output == Form::Text) {
             let why = "the policy is not in force here, and the name might go to anybody";
             printer.line(&format!("? probe {} is not asked: {why}", probe.value.name));

@@ -145,6 +145,11 @@ pub enum Content {
 }
 
 impl Content {
+    /// Whether it is what resolved, or systemd's package, writes.
+    pub fn is_resolveds(self) -> bool {
+        matches!(self, Content::Stub | Content::Uplink | Content::Static)
+    }
+
     /// As JSON has it.
     pub fn word(self) -> &'static str {
         match self {
