@@ -89,7 +89,7 @@ fn one(
     let wants = rules.ptr.is_some_and(|default| said.unwrap_or(default))
         && matches!(read.rtype, RrType::A | RrType::AAAA)
         && !read.name.is_wildcard();
-    endpoint.dns_name = canonical::name_text(&read.name);
+    endpoint.dns_name = read.name.to_relaxed();
     endpoint.record_type = read.rtype.to_string();
     endpoint.targets = canonical::targets(read.rtype, &read.values);
     endpoint.record_ttl = rules.ttl(read.ttl).map_or(0, i64::from);

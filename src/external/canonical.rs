@@ -41,6 +41,15 @@ pub fn name(endpoint: &Endpoint) -> Result<Name, Refused> {
     }
 }
 
+/// The type of an endpoint.
+///
+/// # Errors
+/// [`Refused`] with the reason `InvalidType`.
+pub fn record_type(endpoint: &Endpoint) -> Result<RrType, Refused> {
+    let word = &endpoint.record_type;
+    RrType::parse(word).ok_or_else(|| Refused::of(endpoint, "InvalidType", format!("\"{word}\" is no record type")))
+}
+
 /// Understands an endpoint.
 ///
 /// # Errors
@@ -48,9 +57,7 @@ pub fn name(endpoint: &Endpoint) -> Result<Name, Refused> {
 pub fn read(endpoint: &Endpoint, zones: &Zones) -> Result<Read, Refused> {
     let name = name(endpoint)?;
     let refuse = |reason, message: String| Err(Refused::of(endpoint, reason, message));
-    let Some(rtype) = RrType::parse(&endpoint.record_type) else {
-        return refuse("InvalidType", format!("\"{}\" is no record type", endpoint.record_type));
-    };
+    let rtype = record_type(endpoint)?;
     let ttl = match endpoint.record_ttl {
         0 => None,
         ttl @ 1..=LONGEST_TTL => u32::try_from(ttl).ok(),
@@ -81,11 +88,6 @@ pub fn is_mark(endpoint: &Endpoint) -> bool {
 /// Without the literal quotes that the registry puts around a text; they are those of a zone file and no part of it.
 pub fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
-}
-
-/// A name as ExternalDNS has it: in lower case, without a final dot.
-pub fn name_text(name: &Name) -> String {
-    name.to_relaxed()
 }
 
 /// A value as ExternalDNS has it: names without a final dot but in SRV and NAPTR; a TXT as its bare text, where that can be
@@ -170,7 +172,7 @@ mod tests {
             let last = *spellings.last().unwrap();
             for spelling in spellings {
                 let read = read(&endpoint(rtype, &[spelling]), &zones()).unwrap_or_else(|error| panic!("{error}"));
-                assert_eq!(name_text(&read.name), "www.ex.com");
+                assert_eq!(read.name.to_relaxed(), "www.ex.com");
                 assert_eq!(targets(read.rtype, &read.values), [last], "{rtype} {spelling}");
             }
         }

@@ -182,7 +182,7 @@ fn is_shown(rtype: RrType) -> bool {
 
 fn endpoint(name: &Name, rtype: RrType, ttl: u32, targets: Vec<String>) -> Endpoint {
     Endpoint {
-        dns_name: canonical::name_text(name),
+        dns_name: name.to_relaxed(),
         targets,
         record_type: rtype.to_string(),
         record_ttl: i64::from(ttl),

@@ -8,11 +8,8 @@ use super::registry::{self, Denied, Owners, Registration};
 use super::request::{MarkWish, NameWish, SetWish, ZoneWish};
 use crate::model::{Name, Rdata, RrSet, RrType};
 use crate::ownership::{Classifier, Marker, NameFacts, SignIndex, ZoneRules, external_dns, txt};
-use crate::plan::{Action, Change, Edit, Guard, Plan, SET_LIMIT, set_edits, set_size};
+use crate::plan::{Action, Change, Edit, Guard, Plan, SET_LIMIT, as_seen, data_sets, mark_edits, set_edits, set_size};
 use crate::view::View;
-
-/// TTL of ownership TXTs in a set of their own, seconds.
-const MARK_TTL: u32 = 300;
 
 /// What a plan is made against.
 #[derive(Clone, Copy)]
@@ -295,31 +292,16 @@ impl Desk<'_> {
             if is_alias {
                 wanted.extend(marks.kept.iter().cloned());
             }
-            let stale: Vec<Rdata> = here
-                .iter()
-                .flat_map(|set| &set.values)
-                .filter(|value| {
-                    found
-                        .iter()
-                        .any(|one| one.at == *at && one.value == **value && self.goes(one, rtype, new.is_some()))
-                        || (is_alias && alias::Note::parse(value).is_some())
-                })
-                .cloned()
-                .collect();
-            let ttl = here.as_ref().map_or(MARK_TTL, |set| set.ttl);
-            let there = |value: &Rdata| here.as_ref().is_some_and(|set| set.values.contains(value));
-            edits.extend(
-                stale
-                    .into_iter()
-                    .filter(|value| !wanted.contains(value))
-                    .map(|value| Edit::Remove(at.clone(), RrType::TXT, value)),
-            );
-            edits.extend(
-                wanted
-                    .into_iter()
-                    .filter(|value| !there(value))
-                    .map(|value| Edit::Add(at.clone(), RrType::TXT, ttl, value)),
-            );
+            let is_stale = |value: &Rdata| {
+                let registered = |one: &Registration| one.at == *at && one.value == *value;
+                found.iter().any(|one| registered(one) && self.goes(one, rtype, new.is_some()))
+                    || (is_alias && alias::Note::parse(value).is_some())
+            };
+            let here = here.map(|set| set.values).unwrap_or_default();
+            let gone: Vec<Rdata> =
+                here.iter().filter(|value| is_stale(value) && !wanted.contains(value)).cloned().collect();
+            wanted.retain(|value| !here.contains(value));
+            edits.extend(mark_edits(view, at, &gone, &wanted));
         }
         if edits.is_empty() {
             return Ok(None);
@@ -381,23 +363,16 @@ impl Desk<'_> {
                 guards.push(guard);
             }
         };
-        let as_seen = |at: &Name, rtype: RrType| match view.get(at, rtype) {
-            Some(set) => Guard::SetIs(at.clone(), rtype, set.values),
-            None => Guard::SetAbsent(at.clone(), rtype),
-        };
+        let as_seen = |at: &Name, rtype: RrType| as_seen(at, rtype, view.get(at, rtype).as_ref());
         if is_new && !view.in_use(name) {
             push(Guard::NameNotInUse(name.clone()));
         } else {
             push(as_seen(name, rtype));
             push(as_seen(name, RrType::DHCID));
             if is_new || is_swap {
-                for (other, _) in &self.facts.live {
-                    if !other.is_dnssec() && !matches!(*other, RrType::SOA | RrType::ZONEMD) {
-                        push(as_seen(name, *other));
-                    }
-                }
-                for other in NEIGHBOURS {
-                    push(as_seen(name, *other));
+                let live = data_sets(self.facts).map(|(other, _)| other);
+                for other in live.chain(NEIGHBOURS.iter().copied()) {
+                    push(as_seen(name, other));
                 }
             }
         }

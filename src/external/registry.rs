@@ -39,6 +39,13 @@ pub struct Registration {
     pub is_typed: bool,
 }
 
+impl Registration {
+    /// Whether it is of an owner for whom is written.
+    pub fn is_of(&self, owners: &Owners) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owners.may(owner))
+    }
+}
+
 /// All of them that speak of a set: at the places that the configured affixes give, the forms without an affix, our own alias,
 /// and `more`, places that a request pairs with the set.
 pub fn registrations(rules: &ZoneRules, view: &View, name: &Name, rtype: RrType, more: &[Name]) -> Vec<Registration> {
@@ -161,7 +168,7 @@ pub fn may_create(
 ) -> Result<Vec<Registration>, Denied> {
     foreign_sign(facts, rtype, owners, true)?;
     let found = registrations(rules, view, &facts.name, rtype, more);
-    match found.iter().find(|one| !one.owner.as_ref().is_some_and(|owner| owners.may(owner))) {
+    match found.iter().find(|one| !one.is_of(owners)) {
         Some(other) => {
             let owner = other.owner.clone().unwrap_or_else(|| "somebody, encrypted".to_owned());
             let words = format!(

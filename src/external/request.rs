@@ -139,11 +139,7 @@ pub fn wants_ptr(endpoint: &Endpoint, rtype: RrType) -> bool {
 
 /// A set that shall go though its values mean nothing to us.
 fn gone(endpoint: &Endpoint) -> Result<Read, Refused> {
-    let name = canonical::name(endpoint)?;
-    let Some(rtype) = RrType::parse(&endpoint.record_type) else {
-        let words = format!("\"{}\" is no record type", endpoint.record_type);
-        return Err(Refused::of(endpoint, "InvalidType", words));
-    };
+    let (name, rtype) = (canonical::name(endpoint)?, canonical::record_type(endpoint)?);
     Ok(Read { name, rtype, ttl: None, values: Vec::new(), is_mark: false })
 }
 

@@ -250,21 +250,10 @@ impl Planner {
     /// The plan as things stand. Its cost follows what there is to say, not the zone.
     pub fn plan(&self, claims: &Claims, view: &View, options: &PlanOptions<'_>) -> Plan {
         let mut plan = Plan {
-            zone: self.rules.zone.clone(),
-            serial: view.serial(),
-            changes: Vec::new(),
-            conflicts: Vec::new(),
-            orphans: Vec::new(),
-            waiting: None,
-            held: None,
             skipped: CLASSES.iter().zip(self.total).skip(1).filter(|(_, n)| *n > 0).map(|(c, n)| (*c, n)).collect(),
             owned: self.total[0],
-            deferred: 0,
-            unfinished: Vec::new(),
-            refused: None,
-            notes: Vec::new(),
             observe: self.rules.observe,
-            verdict: brake::Verdict::default(),
+            ..Plan::empty(view)
         };
         if let Some(at) = self.signs.mislabelled() {
             plan.refused = Some(Refusal {

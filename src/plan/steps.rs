@@ -37,7 +37,7 @@ pub(super) fn txt_as_seen(view: &View, name: &Name) -> Guard {
 }
 
 /// Prerequisite that pins a set as seen, absence included.
-pub(super) fn as_seen(name: &Name, rtype: RrType, set: Option<&RrSet>) -> Guard {
+pub fn as_seen(name: &Name, rtype: RrType, set: Option<&RrSet>) -> Guard {
     match set {
         Some(set) => Guard::SetIs(name.clone(), rtype, set.values.clone()),
         None => Guard::SetAbsent(name.clone(), rtype),
@@ -138,7 +138,7 @@ fn speaks_for(value: &[u8], sign: &Sign) -> bool {
 }
 
 /// Sets that are data, not the server's own.
-pub(super) fn data_sets(facts: &NameFacts) -> impl Iterator<Item = (RrType, &RrSet)> {
+pub fn data_sets(facts: &NameFacts) -> impl Iterator<Item = (RrType, &RrSet)> {
     let server_made = |t: RrType| t == RrType::SOA || t == RrType::ZONEMD || t.is_dnssec();
     facts.live.iter().map(|(t, set)| (*t, set)).filter(move |(t, _)| !server_made(*t))
 }
@@ -166,7 +166,7 @@ pub fn set_edits(apex: &Name, name: &Name, rtype: RrType, old: Option<&RrSet>, n
 }
 
 /// Swaps markers at a node. What stands there keeps its TTL, as an added record would move all of them.
-pub(super) fn mark_edits(view: &View, node: &Name, removed: &[Rdata], added: &[Rdata]) -> Vec<Edit> {
+pub fn mark_edits(view: &View, node: &Name, removed: &[Rdata], added: &[Rdata]) -> Vec<Edit> {
     let ttl = view.get(node, RrType::TXT).map_or(MARKER_TTL, |set| set.ttl);
     let remove = removed.iter().map(|rdata| Edit::Remove(node.clone(), RrType::TXT, rdata.clone()));
     let add = added.iter().map(|rdata| Edit::Add(node.clone(), RrType::TXT, ttl, rdata.clone()));

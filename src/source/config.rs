@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
-use super::config_check::{check, check_instance};
+use super::config_check::{check, check_instance, short_hash};
 use super::config_schema::SCHEMA;
 use super::diagnostic::Diagnostic;
 use super::from_tree::{At, from_tree};
@@ -91,11 +90,7 @@ impl WebhookConfig {
         let is_label = !self.owner.starts_with('-') && self.owner.len() <= 27 && self.owner.chars().all(plain);
         match is_label {
             true => format!("{}-edns", self.owner),
-            false => {
-                let digest = Sha256::digest(self.owner.as_bytes());
-                let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                format!("{hex}-edns")
-            }
+            false => format!("{}-edns", short_hash(&[self.owner.as_bytes()])),
         }
     }
 }

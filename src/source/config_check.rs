@@ -101,8 +101,7 @@ impl Checker<'_> {
             self.wrong.push(Diagnostic::file(self.file.clone(), message));
             return String::new();
         }
-        let digest = Sha256::new().chain_update(INSTANCE_SALT).chain_update(id.as_bytes()).finalize();
-        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        short_hash(&[INSTANCE_SALT, id.as_bytes()])
     }
 
     fn label(&mut self, label: Option<&At<Text>>) -> String {
@@ -435,6 +434,12 @@ fn duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     (20..=3_600_000).contains(&millis).then(|| Duration::from_millis(millis))
+}
+
+/// Eight octets of a hash, as text: an id made from another one.
+pub(super) fn short_hash(parts: &[&[u8]]) -> String {
+    let digest = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize();
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a text can name an instance, as a fence holds it.

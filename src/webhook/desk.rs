@@ -86,37 +86,33 @@ impl Desk {
     pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>, stop: CancellationToken) {
         let mut said: Option<&'static str> = None;
         loop {
-            tokio::select! {
+            let looked = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 ask = asks.recv() => match ask {
                     None => return,
                     Some(Ask::Show(reply)) => {
-                        let shown = self.look().await.map(|()| self.show());
+                        let shown = self.confirmed().await;
+                        let looked = shown.as_ref().map(drop).map_err(Clone::clone);
                         let _ = reply.send(shown);
+                        looked
                     }
                     Some(Ask::Make(wish, reply)) => {
                         // Whoever asked may be gone by now; what was asked is done all the same.
                         let answer = self.make(&wish).await;
                         let _ = reply.send(answer);
+                        self.confirmed().await.map(drop)
                     }
                 },
-                () = tokio::time::sleep(LOOK) => {}
-            }
-            // Between two questions, too: the first list after a quiet hour is as quick as any.
-            let word = match self.look().await {
-                Ok(()) => {
-                    self.show();
-                    None
-                }
-                Err(error) => {
-                    let word = error.reason();
-                    if said != Some(word) {
-                        tracing::warn!(zone = %self.engine.zone(), reason = word, "{error}");
-                    }
-                    Some(word)
-                }
+                // Between two questions, too: the first list after a quiet hour is as quick as any.
+                () = tokio::time::sleep(LOOK) => self.confirmed().await.map(drop),
             };
+            let word = looked.as_ref().err().map(EngineError::reason);
+            if let Err(error) = &looked
+                && said != word
+            {
+                tracing::warn!(zone = %self.engine.zone(), reason = error.reason(), "{error}");
+            }
             said = word;
         }
     }
@@ -137,33 +133,33 @@ impl Desk {
         }
     }
 
-    /// What is shown of the present view.
-    fn show(&mut self) -> Arc<Shown> {
-        let view = self.engine.view();
-        let same = |shown: &&Arc<Shown>| view.is_some_and(|view| shown.view.serial() == view.serial());
-        let shown = match (self.shown.as_ref().filter(same), view) {
-            (Some(shown), _) => Arc::clone(shown),
-            (None, view) => {
-                let rules = self.engine.rules().clone();
-                let view = view.cloned().unwrap_or_else(|| View::new(rules.zone.clone(), 0));
+    /// What is shown of the zone, confirmed now by its server.
+    async fn confirmed(&mut self) -> Result<Arc<Shown>, EngineError> {
+        self.look().await?;
+        let view = present(&self.engine)?;
+        let same = |shown: &&Arc<Shown>| shown.view.serial() == view.serial();
+        let shown = match self.shown.as_ref().filter(same) {
+            Some(shown) => Arc::clone(shown),
+            None => {
+                let (rules, view) = (self.engine.rules().clone(), view.clone());
                 let json = Bytes::from(List::new(&rules, &view).json());
                 Arc::new(Shown { view, rules, json })
             }
         };
         self.shown = Some(Arc::clone(&shown));
         self.known.send_replace(Known { shown: Some(Arc::clone(&shown)), seen_at: self.engine.seen_at() });
-        shown
+        Ok(shown)
     }
 
     /// Makes a wish so. A race that is lost is tried once more, on the zone as it is then.
     async fn make(&mut self, wish: &ZoneWish) -> Answer {
         let mut answer = Answer::default();
         for last in [false, true] {
-            if let Err(error) = self.look().await {
-                answer.stopped = Some((error.reason(), error.to_string()));
-                return answer;
-            }
-            let planned = match self.plan(wish) {
+            let planned = match self.look().await {
+                Ok(()) => plan_in(&mut self.engine, wish, &self.signs, &self.settings),
+                Err(error) => Err(error),
+            };
+            let planned = match planned {
                 Ok(planned) => planned,
                 Err(error) => {
                     answer.stopped = Some((error.reason(), error.to_string()));
@@ -192,14 +188,10 @@ impl Desk {
 
     /// Sends a plan; tells whether there is nothing to try again.
     async fn carry_out(&mut self, plan: &Plan, wish: &ZoneWish, answer: &mut Answer, last: bool) -> bool {
-        let settings = self.settings.clone();
-        let owners = settings.clone();
-        let wish = wish.clone();
-        let mut make = move |engine: &mut Engine| {
-            let rules = engine.rules().clone();
-            let Some(view) = engine.view() else { return Err(EngineError::NoView { zone: rules.zone }) };
-            let signs = SignIndex::scan(&rules, view);
-            Ok(plan_in(engine, &wish, &signs, &owners).plan)
+        let settings = &self.settings;
+        let mut make = |engine: &mut Engine| {
+            let signs = SignIndex::scan(engine.rules(), present(engine)?);
+            plan_in(engine, wish, &signs, settings).map(|planned| planned.plan)
         };
         let report = self.engine.apply_by(plan, &|_| false, &mut make).await;
         // What the run read in between is not told by name.
@@ -223,41 +215,35 @@ impl Desk {
         answer.stopped = report.stopped.as_ref().map(|error| (error.reason(), error.to_string()));
         !races || answer.stopped.is_some()
     }
+}
 
-    fn plan(&mut self, wish: &ZoneWish) -> Result<Planned, EngineError> {
-        if self.engine.view().is_none() {
-            return Err(EngineError::NoView { zone: self.engine.zone().clone() });
-        }
-        let (settings, signs) = (self.settings.clone(), std::mem::take(&mut self.signs));
-        let planned = plan_in(&mut self.engine, wish, &signs, &settings);
-        self.signs = signs;
-        Ok(planned)
-    }
+/// The engine's copy of its zone.
+fn present(engine: &Engine) -> Result<&View, EngineError> {
+    engine.view().ok_or_else(|| EngineError::NoView { zone: engine.zone().clone() })
 }
 
 /// The plan of a wish against the engine's present view, judged by the brake.
-fn plan_in(engine: &mut Engine, wish: &ZoneWish, signs: &SignIndex, settings: &DeskSettings) -> Planned {
-    let rules = engine.rules().clone();
-    let empty = View::new(rules.zone.clone(), 0);
-    let (planned, owned) = {
-        let view = engine.view().unwrap_or(&empty);
-        let world = World {
-            rules: &rules,
-            view,
-            signs,
-            owners: &settings.owners,
-            default_ttl: settings.default_ttl,
-            adopt_unmarked: settings.adopt_unmarked,
-        };
-        let planned = plan::plan(wish, world);
-        // Only a plan that deletes is judged by how much there is; to count it is a walk over the zone.
-        let counts = planned.plan.changes.iter().any(|change| change.counted);
-        let owned = if counts { owned(&rules, view, &settings.owners) } else { 0 };
-        (planned, owned)
+fn plan_in(
+    engine: &mut Engine,
+    wish: &ZoneWish,
+    signs: &SignIndex,
+    settings: &DeskSettings,
+) -> Result<Planned, EngineError> {
+    let (rules, view) = (engine.rules(), present(engine)?);
+    let world = World {
+        rules,
+        view,
+        signs,
+        owners: &settings.owners,
+        default_ttl: settings.default_ttl,
+        adopt_unmarked: settings.adopt_unmarked,
     };
-    let mut planned = planned;
+    let mut planned = plan::plan(wish, world);
+    // Only a plan that deletes is judged by how much there is; to count it is a walk over the zone.
+    let counts = planned.plan.changes.iter().any(|change| change.counted);
+    let owned = if counts { owned(rules, view, &settings.owners) } else { 0 };
     engine.brake(&mut planned.plan, owned, &settings.release);
-    planned
+    Ok(planned)
 }
 
 /// How many sets an ExternalDNS holds in a zone.
@@ -267,7 +253,7 @@ fn owned(rules: &ZoneRules, view: &View, owners: &Owners) -> usize {
         let name = node.name();
         for set in node.sets().filter(|set| set.rtype != RrType::SOA && !set.rtype.is_dnssec()) {
             let found = registry::registrations(rules, view, &name, set.rtype, &[]);
-            owned += usize::from(found.iter().any(|one| one.owner.as_ref().is_some_and(|owner| owners.may(owner))));
+            owned += usize::from(found.iter().any(|one| one.is_of(owners)));
         }
     }
     owned
