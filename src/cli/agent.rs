@@ -4,13 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::args::HostPlace;
 use super::exit::Exit;
 use super::host::args::time;
 use super::printer::Printer;
-use super::watch::stopped;
+use super::watch;
 use crate::agent::{AgentOptions, run};
 use crate::host::{HostOptions, Store};
 
@@ -55,13 +53,7 @@ pub async fn agent(args: AgentArgs, printer: &mut Printer) -> Exit {
         metrics_file: args.metrics_file,
         listen: args.listen,
     };
-    let cancel = CancellationToken::new();
-    let signals = cancel.clone();
-    tokio::spawn(async move {
-        stopped().await;
-        signals.cancel();
-    });
-    match run(options, cancel).await {
+    match run(options, watch::stop_by_signal()).await {
         Ok(()) => Exit::Done,
         Err(error) => {
             printer.error(&error.to_string());

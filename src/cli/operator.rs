@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::exit::Exit;
 use super::printer::Printer;
 use super::{site, watch};
@@ -50,12 +48,6 @@ pub struct OperatorArgs {
 /// Runs until it is stopped.
 pub async fn operator(args: OperatorArgs, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
     let Some(config) = site::configuration(config, printer) else { return Exit::Error };
-    let stop = CancellationToken::new();
-    let signals = stop.clone();
-    tokio::spawn(async move {
-        watch::stopped().await;
-        signals.cancel();
-    });
     let settings = OperatorSettings {
         target: Target { kubeconfig: args.kubeconfig, context: args.context },
         namespace: args.namespace.filter(|namespace| !namespace.is_empty()),
@@ -68,7 +60,7 @@ pub async fn operator(args: OperatorArgs, config: Option<PathBuf>, printer: &mut
         let_go_after: Duration::from_secs(args.let_go_after),
     };
     let mut say = |text: &str| tracing::info!("{text}");
-    match operate(settings, config, stop, &mut say).await {
+    match operate(settings, config, watch::stop_by_signal(), &mut say).await {
         Ok(()) => Exit::Done,
         Err(error) => {
             printer.error(&error.to_string());

@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tokio_util::sync::CancellationToken;
-
 use super::exit::Exit;
 use super::printer::Printer;
 use super::{site, watch};
@@ -41,12 +39,6 @@ pub async fn webhook(args: WebhookArgs, config: Option<PathBuf>, printer: &mut P
         ));
         return Exit::Error;
     };
-    let stop = CancellationToken::new();
-    let signals = stop.clone();
-    tokio::spawn(async move {
-        watch::stopped().await;
-        signals.cancel();
-    });
     let settings = WebhookSettings {
         listen: args.listen,
         ops_listen: Some(args.ops_listen),
@@ -55,7 +47,7 @@ pub async fn webhook(args: WebhookArgs, config: Option<PathBuf>, printer: &mut P
         max_body_size: args.max_body_size,
     };
     let mut say = |text: &str| tracing::info!("{text}");
-    match serve(settings, &config, &webhook, stop, &mut say).await {
+    match serve(settings, &config, &webhook, watch::stop_by_signal(), &mut say).await {
         Ok(()) => Exit::Done,
         Err(error) => {
             printer.error(&error.to_string());

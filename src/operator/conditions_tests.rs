@@ -11,6 +11,7 @@ use crate::cluster::{Resource, Seen};
 use crate::model::RrType;
 use crate::operator::entry::FINALIZER;
 use crate::spec::{Rights, ZoneEntry, Zones};
+use crate::zone::{Engine, EngineOptions, ZoneStatus};
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -34,6 +35,20 @@ fn entry(spec: serde_json::Value) -> (ObjectId, Entry) {
 
 fn report(revision: u64) -> Report {
     Report { revision, serial: Some(42), ..Report::unheard() }
+}
+
+/// Of a zone whose server nobody asked yet.
+fn zone_status() -> ZoneStatus {
+    let settings = crate::knot::ServerConfig {
+        name: "test".into(),
+        addresses: vec!["127.0.0.1:1".parse().unwrap()],
+        source: None,
+        key: None,
+        timeouts: crate::knot::Timeouts::default(),
+    };
+    let server = Arc::new(crate::knot::Server::new(settings));
+    let engine = Engine::new(server, crate::ownership::test_rules(), EngineOptions::default()).unwrap();
+    ZoneStatus::new(&engine)
 }
 
 fn reports(report: Report) -> BTreeMap<Name, Report> {
@@ -153,7 +168,6 @@ fn a_leaving_object_is_gone_when_no_zone_that_matters_names_it() {
 fn a_zone_says_whether_it_is_on_its_way_or_stuck() {
     use crate::operator::zone_conditions::conditions;
     use crate::operator::zones::ZoneObject;
-    use crate::zone::{Engine, EngineOptions, ZoneStatus};
 
     let rules = crate::ownership::test_rules();
     let view = crate::view::View::new(name("internal"), 1);
@@ -163,20 +177,11 @@ fn a_zone_says_whether_it_is_on_its_way_or_stuck() {
         edit(&mut plan);
         Some(Arc::new(plan))
     };
-    let settings = crate::knot::ServerConfig {
-        name: "test".into(),
-        addresses: vec!["127.0.0.1:1".parse().unwrap()],
-        source: None,
-        key: None,
-        timeouts: crate::knot::Timeouts::default(),
-    };
-    let engine =
-        Engine::new(Arc::new(crate::knot::Server::new(settings)), rules.clone(), EngineOptions::default()).unwrap();
+    let mut status = zone_status();
     let said = |status: &ZoneStatus, report: &Report, observe: bool| -> Vec<String> {
         let all = conditions(status, report, &ZoneObject::default(), observe, None, "now");
         all.iter().map(|one| format!("{} {} {}", one.r#type, one.status, one.reason)).collect()
     };
-    let mut status = ZoneStatus::new(&engine);
     assert_eq!(said(&status, &Report::unheard(), false)[2], "Reconciling True Pending");
     status.plan = plan(&|_| {});
     assert_eq!(said(&status, &report(1), false), ["Reachable True Reachable", "InSync True InSync"]);
@@ -200,19 +205,10 @@ fn a_zone_says_whether_it_is_on_its_way_or_stuck() {
 /// A server that was away for a moment is no news; one that stays away is, and so is one that was never read.
 #[test]
 fn a_zone_that_was_well_fails_for_a_while_before_its_objects_are_told() {
-    use crate::zone::{Engine, EngineOptions, StatusError, ZoneStatus};
+    use crate::zone::StatusError;
     use std::time::{Duration, SystemTime};
     let index = super::super::index::Index::new(Zones::new([], "_knotwork"), Rights::Ordinary, []);
-    let settings = crate::knot::ServerConfig {
-        name: "test".into(),
-        addresses: vec!["127.0.0.1:1".parse().unwrap()],
-        source: None,
-        key: None,
-        timeouts: crate::knot::Timeouts::default(),
-    };
-    let server = Arc::new(crate::knot::Server::new(settings));
-    let engine = Engine::new(server, crate::ownership::test_rules(), EngineOptions::default()).unwrap();
-    let mut status = ZoneStatus::new(&engine);
+    let mut status = zone_status();
     (status.revision, status.error) =
         (5, Some(StatusError { reason: "BadKey", message: "m".into(), at: SystemTime::now() }));
     let now = SystemTime::now();

@@ -68,16 +68,17 @@ impl World {
 
     /// All of it.
     pub fn with(setup: &Setup) -> Option<World> {
-        parts::need("knot")?;
-        let cluster = Cluster::with(setup)?;
-        cluster.install_crds();
-        Some(World { cluster, place: Place::start()? })
+        World::of(setup, &super::knot::Setup::default())
     }
 
     /// All of it with another Knot.
     pub fn with_knot(knot: &super::knot::Setup) -> Option<World> {
+        World::of(&Setup::default(), knot)
+    }
+
+    fn of(cluster: &Setup, knot: &super::knot::Setup) -> Option<World> {
         parts::need("knot")?;
-        let cluster = Cluster::start()?;
+        let cluster = Cluster::with(cluster)?;
         cluster.install_crds();
         Some(World { cluster, place: Place::with(knot)? })
     }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use tokio_util::sync::CancellationToken;
 
 use super::args::{Apply, Demo, Output, Source, Zone, ZoneCommand};
 use super::exit::Exit;
@@ -114,14 +113,8 @@ async fn run(args: &Demo, printer: &mut Printer) -> std::io::Result<Exit> {
     printer.line(&format!("Edit {} and watch what happens; Ctrl-C ends it.", samples.display()));
     printer.flush();
     let Some(config) = site::configuration(Some(config_path), printer) else { return Ok(Exit::Error) };
-    let stop = CancellationToken::new();
-    let signals = stop.clone();
-    tokio::spawn(async move {
-        watch::stopped().await;
-        signals.cancel();
-    });
     let apply = Apply { watch: true, source: Source { prune: true, ..apply.source.clone() }, ..apply };
-    Ok(watch::Resident::new(apply, config).run(stop, printer).await)
+    Ok(watch::Resident::new(apply, config).run(watch::stop_by_signal(), printer).await)
 }
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {

@@ -46,17 +46,22 @@ pub async fn watch(args: &Apply, config: Option<PathBuf>, printer: &mut Printer)
         return Exit::Error;
     }
     let Some(config) = site::configuration(config, printer) else { return Exit::Error };
+    Resident::new(args.clone(), config).run(stop_by_signal(), printer).await
+}
+
+/// Cancelled by SIGINT or SIGTERM.
+pub fn stop_by_signal() -> CancellationToken {
     let stop = CancellationToken::new();
     let signals = stop.clone();
     tokio::spawn(async move {
         stopped().await;
         signals.cancel();
     });
-    Resident::new(args.clone(), config).run(stop, printer).await
+    stop
 }
 
 /// Ends with SIGINT or SIGTERM.
-pub async fn stopped() {
+async fn stopped() {
     let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(terminate) => terminate,
         Err(_) => return std::future::pending().await,
