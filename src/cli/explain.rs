@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use super::args::{Explain, Source};
 use super::exit::Exit;
-use super::pass::{Pass, ZoneResult, is_reverse};
+use super::pass::{Pass, ZoneResult};
 use super::plain::one_line;
 use super::printer::{Printer, Tone};
 use super::records;
 use super::render::waits;
 use super::site;
 use super::words::values;
-use crate::model::{Claims, Name, RrType, reverse_name};
+use crate::model::{Claims, Name, RrType, reverse_name, is_reverse};
 use crate::ownership::{Classifier, Writer};
 use crate::source::{Config, Loaded};
 use crate::spec::Zones;

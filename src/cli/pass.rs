@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::exit::Exit;
 use super::site::{Seat, seats};
-use crate::model::{Claim, Claims, Name, ObjectId, ObjectState, RrType, rdata};
+use crate::model::{Claim, Claims, Name, ObjectId, ObjectState, RrType, rdata, is_reverse};
 use crate::ownership::{Fence, Standing};
 use crate::plan::{Change, Plan};
 use crate::source::{Config, Loaded};
@@ -302,11 +302,6 @@ async fn apply_zone(engine: Option<Engine>, mut result: ZoneResult) -> ZoneResul
 /// Names that a DHCP server holds.
 pub fn dhcid_names(view: &View) -> Vec<Name> {
     view.sets().filter(|(_, rtype, _)| *rtype == RrType::DHCID).map(|(name, _, _)| name).collect()
-}
-
-/// Whether a zone holds PTRs.
-pub fn is_reverse(zone: &Name) -> bool {
-    zone.labels().last() == Some(b"arpa")
 }
 
 /// Why an apply would write nothing, if the view tells already.

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::exit::Exit;
 use super::printer::Printer;
 use super::{site, watch};
-use crate::webhook::{WebhookSettings, serve};
+use crate::source::follow;
+use crate::webhook::{Numbers, Term, WebhookSettings, serve};
 
 /// `webhook`.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,7 +49,33 @@ pub async fn webhook(args: WebhookArgs, config: Option<PathBuf>, printer: &mut P
         max_body_size: args.max_body_size,
     };
     let mut say = |text: &str| tracing::info!("{text}");
-    match serve(settings, &config, &webhook, watch::stop_by_signal(), &mut say).await {
+    let numbers: Arc<Numbers> = Arc::default();
+    let stop = watch::stop_by_signal();
+    let refused = Arc::clone(&numbers);
+    let first = Term { config: config.clone(), webhook, gate: None, tell: None };
+    let (begin, terms) = tokio::sync::watch::channel(Some(first));
+    let mut followed = follow(config, move || refused.reload_refused());
+    let ended = stop.clone();
+    let reader = tokio::spawn(async move {
+        let next = async {
+            while followed.config.changed().await.is_ok() {
+                let config = followed.config.borrow_and_update().clone();
+                let Some(webhook) = config.webhook.clone() else {
+                    tracing::error!("the new configuration has no `webhook:` section; the version before stays in force");
+                    continue;
+                };
+                tracing::info!("the configuration was read again; where its zones are others, ExternalDNS has to be restarted, too: it asks for them once");
+                begin.send_replace(Some(Term { config, webhook, gate: None, tell: None }));
+            }
+        };
+        tokio::select! {
+            () = next => {}
+            () = ended.cancelled() => {}
+        }
+    });
+    let served = serve(settings, terms, numbers, stop, &mut say).await;
+    reader.abort();
+    match served {
         Ok(()) => Exit::Done,
         Err(error) => {
             printer.error(&error.to_string());

@@ -43,12 +43,22 @@ pub struct Adjusted {
     pub refused: Vec<Refused>,
 }
 
-/// The set that a zone holds, in the form in which it is shown.
-pub type Live<'a> = &'a dyn Fn(&Name, RrType) -> Option<Endpoint>;
+/// The property that makes an update of a set whose ownership TXT names an owner of `migrateFrom`, so that it is written anew:
+/// equal values alone would never be sent.
+pub const REMARK: &str = "webhook/knotwork-remark";
+
+/// What is looked up in the zones as they are known.
+#[derive(Clone, Copy)]
+pub struct Sight<'a> {
+    /// The set that a zone holds, in the form in which it is shown.
+    pub live: &'a dyn Fn(&Name, RrType) -> Option<Endpoint>,
+    /// Whether its ownership TXT still names an owner of `migrateFrom`.
+    pub is_migrating: &'a dyn Fn(&Name, RrType) -> bool,
+}
 
 /// Brings the endpoints into the form that [`super::list`] shows. Names outside every zone are left as they are: the filter
 /// takes them out afterwards.
-pub fn adjust(endpoints: Vec<Endpoint>, zones: &Zones, rules: Rules, live: Live<'_>) -> Adjusted {
+pub fn adjust(endpoints: Vec<Endpoint>, zones: &Zones, rules: Rules, sight: Sight<'_>) -> Adjusted {
     let mut adjusted = Adjusted::default();
     let mut seen = HashMap::new();
     for endpoint in endpoints {
@@ -56,7 +66,7 @@ pub fn adjust(endpoints: Vec<Endpoint>, zones: &Zones, rules: Rules, live: Live<
             Ok(name) if zones.of(&name).is_none() => adjusted.endpoints.push(endpoint),
             Err(_) if !could_be_ours(&endpoint.dns_name, zones) => adjusted.endpoints.push(endpoint),
             Err(refused) => adjusted.refused.push(refused),
-            Ok(name) => one(endpoint, &name, zones, rules, live, &mut adjusted, &mut seen),
+            Ok(name) => one(endpoint, &name, zones, rules, sight, &mut adjusted, &mut seen),
         }
     }
     adjusted
@@ -67,7 +77,7 @@ fn one(
     name: &Name,
     zones: &Zones,
     rules: Rules,
-    live: Live<'_>,
+    sight: Sight<'_>,
     adjusted: &mut Adjusted,
     seen: &mut HashMap<(Name, RrType), usize>,
 ) {
@@ -75,7 +85,7 @@ fn one(
         Ok(read) => read,
         Err(refused) => {
             adjusted.refused.push(refused);
-            let there = RrType::parse(&endpoint.record_type).and_then(|rtype| live(name, rtype));
+            let there = RrType::parse(&endpoint.record_type).and_then(|rtype| (sight.live)(name, rtype));
             let there = there.map(|there| Endpoint { labels: endpoint.labels, ..there });
             return adjusted.endpoints.extend(there);
         }
@@ -95,10 +105,10 @@ fn one(
     endpoint.record_ttl = rules.ttl(read.ttl).map_or(0, i64::from);
     // What one side has and the other not is an update in every loop: DNS does not know the identifier, and of the properties
     // only our own is kept in the zone.
-    endpoint.provider_specific = match wants {
-        true => vec![Property { name: PTR.to_owned(), value: "true".to_owned() }],
-        false => Vec::new(),
-    };
+    let property = |name: &str| Property { name: name.to_owned(), value: "true".to_owned() };
+    let migrates = (sight.is_migrating)(name, read.rtype);
+    endpoint.provider_specific =
+        wants.then(|| property(PTR)).into_iter().chain(migrates.then(|| property(REMARK))).collect();
     endpoint.set_identifier.clear();
     for label in FORGED {
         endpoint.labels.remove(label);
@@ -129,6 +139,8 @@ mod tests {
     use super::*;
     use crate::spec::ZoneEntry;
 
+    const BLIND: Sight<'_> = Sight { live: &|_, _| None, is_migrating: &|_, _| false };
+
     fn zones() -> Zones {
         Zones::new([ZoneEntry { name: Name::parse("ex.com").unwrap(), default_ttl: 300 }], "_knotwork")
     }
@@ -154,7 +166,7 @@ mod tests {
         let unicode = endpoint("bücher.ex.com", "CNAME", &["Shop.ex.com."]);
         let wanted = vec![first, second, unicode, endpoint("Else.NET.", "A", &["x"])];
         let rules = Rules { min_ttl: Some(60), default_ttl: None, ptr: Some(false) };
-        let once = adjust(wanted, &zones(), rules, &|_, _| None);
+        let once = adjust(wanted, &zones(), rules, BLIND);
         assert!(once.refused.is_empty(), "{:?}", once.refused);
         let names: Vec<&str> = once.endpoints.iter().map(|endpoint| endpoint.dns_name.as_str()).collect();
         assert_eq!(names, ["www.ex.com", "xn--bcher-kva.ex.com", "Else.NET."]);
@@ -164,8 +176,18 @@ mod tests {
         assert_eq!((once.endpoints[0].record_ttl, once.endpoints[1].targets[0].as_str()), (0, "shop.ex.com"));
         assert_eq!(once.endpoints[0].property(PTR), Some("true"));
         assert_eq!(once.endpoints[1].property(PTR), None, "a CNAME has no address");
-        let twice = adjust(once.endpoints.clone(), &zones(), rules, &|_, _| None);
+        let twice = adjust(once.endpoints.clone(), &zones(), rules, BLIND);
         assert_eq!(twice.endpoints, once.endpoints);
+    }
+
+    #[test]
+    fn a_set_of_a_former_owner_is_written_once_more() {
+        let wanted = vec![endpoint("old.ex.com", "A", &["10.0.0.1"]), endpoint("new.ex.com", "A", &["10.0.0.1"])];
+        let is_migrating = |name: &Name, rtype| name.to_relaxed() == "old.ex.com" && rtype == RrType::A;
+        let sight = Sight { is_migrating: &is_migrating, ..BLIND };
+        let adjusted = adjust(wanted, &zones(), Rules::default(), sight);
+        let has: Vec<bool> = adjusted.endpoints.iter().map(|endpoint| endpoint.property(REMARK).is_some()).collect();
+        assert_eq!(has, [true, false]);
     }
 
     #[test]
@@ -173,7 +195,7 @@ mod tests {
         let ttl = |given: i64, rules: Rules| {
             let mut wanted = endpoint("www.ex.com", "A", &["10.0.0.1"]);
             wanted.record_ttl = given;
-            adjust(vec![wanted], &zones(), rules, &|_, _| None).endpoints[0].record_ttl
+            adjust(vec![wanted], &zones(), rules, BLIND).endpoints[0].record_ttl
         };
         let rules = Rules { min_ttl: Some(60), default_ttl: Some(120), ptr: Some(false) };
         assert_eq!([ttl(0, rules), ttl(30, rules), ttl(90, rules)], [120, 60, 90]);
@@ -193,7 +215,7 @@ mod tests {
         let live = |name: &Name, rtype| {
             (name.to_relaxed() == "a.ex.com" && rtype == RrType::A).then(|| endpoint("a.ex.com", "A", &["10.0.0.9"]))
         };
-        let adjusted = adjust(wanted, &zones(), Rules::default(), &live);
+        let adjusted = adjust(wanted, &zones(), Rules::default(), Sight { live: &live, ..BLIND });
         let left: Vec<&str> = adjusted.endpoints.iter().map(|endpoint| &endpoint.dns_name[..2]).collect();
         assert_eq!(left, ["a.", "b.", "xx"]);
         assert_eq!(adjusted.endpoints[0].targets, ["10.0.0.9"], "what is there stays wished");

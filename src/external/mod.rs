@@ -3,9 +3,11 @@
 pub mod adjust;
 pub mod alias;
 pub mod canonical;
+pub mod catalogue;
 pub mod endpoint;
 pub mod list;
 pub mod plan;
+pub mod ptr;
 mod refused;
 pub mod registry;
 pub mod request;

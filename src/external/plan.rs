@@ -53,6 +53,7 @@ pub fn plan(wish: &ZoneWish, world: World<'_>) -> Planned {
                 Err(denied) => planned.refused.push(Refused {
                     name: name.to_relaxed(),
                     rtype: rtype.to_string(),
+                    resource: set.resource().to_owned(),
                     reason: denied.reason,
                     message: denied.message,
                 }),
@@ -125,7 +126,8 @@ impl Desk<'_> {
         if rtype != RrType::TXT {
             return Some(set.clone());
         }
-        let values: Vec<Rdata> = set.values.iter().filter(|value| is_data(value)).cloned().collect();
+        let rules = self.world.rules;
+        let values: Vec<Rdata> = set.values.iter().filter(|value| is_data(rules, value)).cloned().collect();
         (!values.is_empty()).then(|| RrSet::new(rtype, set.ttl, values))
     }
 
@@ -202,14 +204,12 @@ impl Desk<'_> {
         let mut note = alias::Note { names: Vec::new(), ptr };
         let mut text: Option<Rdata> = None;
         for pair in pairs {
-            let Some((value, owner, _)) = &pair.text else { continue };
-            if external_dns::parse(value).is_some() && *owner != owners.own {
-                return Err(other_owner(owner, owners));
-            }
+            let Some(value) = &pair.text else { continue };
+            self.is_ours(value)?;
             text.get_or_insert_with(|| value.clone());
             let own_cname = matches!(rtype, RrType::CNAME | RrType::DNAME) && pair.wanted.is_at_or_below(self.name());
             if pair.wanted.is_at_or_below(&rules.zone) && !own_cname {
-                marks.placed.push((pair.wanted.clone(), value.clone()));
+                marks.placed.push((pair.wanted.clone(), self.as_it_stands(&pair.wanted, value)));
             } else {
                 note.names.push(pair.wanted.clone());
             }
@@ -237,7 +237,8 @@ impl Desk<'_> {
         }
         let needs_alias = !note.names.is_empty() || marks.placed.is_empty();
         if needs_alias {
-            marks.kept.push(text.unwrap_or_else(|| registration(&owners.own, resource)));
+            let text = text.unwrap_or_else(|| registration(&owners.own, resource));
+            marks.kept.push(self.alias_of(rtype).map_or(text.clone(), |at| self.as_it_stands(&at, &text)));
         }
         if !note.is_empty() {
             marks.kept.push(note.to_rdata());
@@ -248,6 +249,31 @@ impl Desk<'_> {
             return Err(Denied::of("Incompatible", words));
         }
         Ok(marks)
+    }
+
+    /// Whether an ownership TXT of the request speaks for the ExternalDNS for which is written.
+    fn is_ours(&self, value: &Rdata) -> Result<(), Denied> {
+        let World { rules, owners, .. } = self.world;
+        match external_dns::read(rules.txt_key.as_ref(), value) {
+            Some(said) if said.owner != owners.own => Err(other_owner(&said.owner, owners)),
+            None if external_dns::may_be_encrypted(value) => Err(Denied::of(
+                "Sealed",
+                "its ownership TXT is encrypted, and nobody could ever tell whose the record is: give \
+                 webhook.txtEncryptKeyFile the key of --txt-encrypt-aes-key",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same ownership TXT as it stands there already, if it does: encrypted anew it is another text each time.
+    fn as_it_stands(&self, at: &Name, value: &Rdata) -> Rdata {
+        let World { rules, view, .. } = self.world;
+        let there = || {
+            let opened = rules.txt_key.as_ref()?.open(value)?;
+            let same = |there: &Rdata| external_dns::read(rules.txt_key.as_ref(), there) == external_dns::parse(&opened);
+            view.get(at, RrType::TXT)?.values.into_iter().find(same)
+        };
+        there().unwrap_or_else(|| value.clone())
     }
 
     fn alias_of(&self, rtype: RrType) -> Option<Name> {
@@ -395,17 +421,16 @@ fn speaks_of(mark: &MarkWish, rtype: RrType) -> bool {
 }
 
 /// Whether a TXT value is data: neither anybody's ownership mark nor a note of ours.
-pub fn is_data(value: &[u8]) -> bool {
-    !txt::is_anybodys_marker(value) && external_dns::parse(value).is_none() && alias::Note::parse(value).is_none()
+pub fn is_data(rules: &ZoneRules, value: &[u8]) -> bool {
+    !txt::is_anybodys_marker(value)
+        && external_dns::read(rules.txt_key.as_ref(), value).is_none()
+        && alias::Note::parse(value).is_none()
 }
 
 /// An ownership TXT as the registry would write it.
 fn registration(owner: &str, resource: &str) -> Rdata {
-    let text = match resource {
-        "" => format!("heritage=external-dns,external-dns/owner={owner}"),
-        resource => format!("heritage=external-dns,external-dns/owner={owner},external-dns/resource={resource}"),
-    };
-    txt::split(text.as_bytes())
+    let said = external_dns::Registration { owner: String::new(), resource: resource.to_owned() };
+    txt::split(said.with_owner(owner).as_bytes())
 }
 
 /// Values beside others take the TTL that those have: a server moves a whole set to the TTL of what is added.

@@ -11,6 +11,8 @@ pub struct Refused {
     pub name: String,
     /// The type, as it was written.
     pub rtype: String,
+    /// For which object of Kubernetes ExternalDNS wanted it (`kind/namespace/name`); empty where it does not say.
+    pub resource: String,
     /// A stable word.
     pub reason: &'static str,
     /// What is wrong and the way out.
@@ -21,7 +23,8 @@ impl Refused {
     /// About an endpoint.
     pub fn of(endpoint: &Endpoint, reason: &'static str, message: impl Into<String>) -> Refused {
         let (name, rtype) = (endpoint.dns_name.clone(), endpoint.record_type.clone());
-        Refused { name, rtype, reason, message: message.into() }
+        let resource = endpoint.label("resource").to_owned();
+        Refused { name, rtype, resource, reason, message: message.into() }
     }
 }
 

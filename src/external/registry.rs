@@ -69,7 +69,7 @@ pub fn registrations(rules: &ZoneRules, view: &View, name: &Name, rtype: RrType,
             continue;
         }
         for value in set.values {
-            let (owner, resource) = match external_dns::parse(&value) {
+            let (owner, resource) = match external_dns::read(rules.txt_key.as_ref(), &value) {
                 Some(said) => (Some(said.owner).filter(|owner| !owner.is_empty()), said.resource),
                 // Only where its place leaves no doubt: a text of somebody else may look like that.
                 None if is_typed && external_dns::may_be_encrypted(&value) => (None, String::new()),
@@ -79,6 +79,14 @@ pub fn registrations(rules: &ZoneRules, view: &View, name: &Name, rtype: RrType,
         }
     }
     found
+}
+
+/// Whether a set's ownership TXT names an owner from whom sets are taken over.
+pub fn is_migrating(rules: &ZoneRules, view: &View, name: &Name, rtype: RrType, owners: &Owners) -> bool {
+    let from = |one: &Registration| one.owner.as_ref().is_some_and(|owner| owners.migrate_from.contains(owner));
+    !owners.migrate_from.is_empty()
+        && view.get(name, rtype).is_some()
+        && registrations(rules, view, name, rtype, &[]).iter().any(from)
 }
 
 /// Why a set may not be written.
@@ -121,7 +129,7 @@ pub fn may_write(
                 return Err(Denied::of(
                     "OwnedByOther",
                     format!(
-                        "the ownership TXT at {} cannot be read; is it encrypted with another key?",
+                        "the ownership TXT at {} cannot be read: it is encrypted, and webhook.txtEncryptKeyFile is not its key",
                         one.at.to_relaxed()
                     ),
                 ));

@@ -37,6 +37,16 @@ pub enum SetWish {
     },
 }
 
+impl SetWish {
+    /// For which object ExternalDNS wishes it; empty where it does not say.
+    pub fn resource(&self) -> &str {
+        match self {
+            SetWish::Be { resource, .. } => resource,
+            SetWish::Gone { .. } => "",
+        }
+    }
+}
+
 /// How one ownership TXT shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MarkWish {
@@ -44,8 +54,8 @@ pub struct MarkWish {
     pub wanted: Name,
     /// The type of the set that it speaks of; `None`: all but AAAA (the form before 0.12).
     pub rtype: Option<RrType>,
-    /// Its text as RDATA, the owner in it, and its TTL; `None`: it goes.
-    pub text: Option<(Rdata, String, Option<u32>)>,
+    /// Its text as RDATA; `None`: it goes.
+    pub text: Option<Rdata>,
 }
 
 /// What a request wishes of one name.
@@ -157,10 +167,7 @@ fn mark<'a>(
     };
     let Some(zone) = zones.of(&owned) else { return Err(outside(endpoint)) };
     let marks = &mut request.zones.entry(zone.name.clone()).or_default().entry(owned).or_default().marks;
-    let text = read.values.into_iter().next().filter(|_| is_wanted).map(|text| {
-        let owner = external_dns::parse(&text).map_or_else(|| endpoint.label("owner").to_owned(), |said| said.owner);
-        (text, owner, read.ttl)
-    });
+    let text = read.values.into_iter().next().filter(|_| is_wanted);
     match marks.iter_mut().find(|known| known.wanted == read.name && known.rtype == rtype) {
         Some(known) if text.is_some() => known.text = text,
         Some(_) => {}

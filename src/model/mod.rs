@@ -12,7 +12,7 @@ mod rrtype;
 pub use claim::{AdoptPolicy, Claim, Claims, DeletionPolicy, ObjectId, ObjectState, OrphanKey, SourceHealth};
 pub use edit::{ClaimsEdit, Edited};
 pub use name::{Name, NameError};
-pub use reverse::{address_of, classless_range, reverse_name, reverse_name_in};
+pub use reverse::{address_of, classless_range, is_reverse, reverse_name, reverse_name_in};
 pub use rrset::{Rdata, RrSet};
 pub use rrtype::RrType;
 

@@ -4,6 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Name;
 
+/// Whether a zone holds PTRs.
+pub fn is_reverse(zone: &Name) -> bool {
+    zone.labels().last() == Some(b"arpa")
+}
+
 /// The name of the PTR record for an address (RFC 1035 §3.5, RFC 3596 §2.5): `1.0.0.10.in-addr.arpa.`.
 pub fn reverse_name(address: IpAddr) -> Name {
     let mut labels: Vec<Vec<u8>> = Vec::with_capacity(34);

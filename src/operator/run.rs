@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::numbers::Board;
 use super::term::{End, Setting, Term};
 use crate::cluster::{Access, CallError, Calls, Lead, Leading, LeaseSettings, Resource, Target, keep};
 use crate::metrics;
 use crate::model::Name;
-use crate::source::Config;
+use crate::source::{Config, follow};
 use crate::zone::PastBrake;
 
 /// How an operator runs.
@@ -68,9 +66,6 @@ pub enum Stopped {
     },
 }
 
-/// How often the configuration and its keys are looked at.
-const LOOK: Duration = Duration::from_secs(2);
-
 /// Runs until `stop`. `say` tells a person what happens.
 ///
 /// # Errors
@@ -109,7 +104,10 @@ pub async fn operate(
     };
     let errors = Arc::clone(&board.lease_errors);
     let keeper = tokio::spawn(keep(access.client()?, lease, lead.clone(), told, errors, keeping.clone()));
-    let (config, mut reload, _watcher) = follow_config(config, Arc::clone(&board));
+    let refused = Arc::clone(&board);
+    let mut followed = follow(config, move || {
+        refused.refused_reloads.fetch_add(1, Ordering::Relaxed);
+    });
     let mut past: BTreeMap<Name, PastBrake> = BTreeMap::new();
     loop {
         let now = leading.borrow_and_update().clone();
@@ -130,8 +128,8 @@ pub async fn operate(
             Some(now) => return Err(Stopped::AnotherCluster { was: instance, now }),
             None => break,
         }
-        reload.mark_unchanged();
-        let config = config.borrow().clone();
+        followed.versions.mark_unchanged();
+        let config = followed.config.borrow().clone();
         let setting = Setting {
             config,
             instance: instance.clone(),
@@ -146,7 +144,7 @@ pub async fn operate(
         };
         say("leading");
         let mut term = Term::new(setting);
-        let end = term.run(&mut past, number, &mut leading, &stop, &mut reload).await;
+        let end = term.run(&mut past, number, &mut leading, &stop, &mut followed.versions).await;
         drop(term);
         match end {
             End::Stopped => break,
@@ -197,57 +195,4 @@ async fn instance(calls: &Calls, stop: &CancellationToken, say: &mut (dyn FnMut(
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
-}
-
-type Followed = (watch::Receiver<Config>, watch::Receiver<u64>, AbortOnDropHandle<()>);
-
-/// Reads the configuration again when it or a key file changes. A bad version is refused, and the one before stays in force;
-/// so is one with another owner id or marker label, which would be another installation.
-fn follow_config(config: Config, board: Arc<Board>) -> Followed {
-    let (tell, told) = watch::channel(config.clone());
-    let (number, numbers) = watch::channel(0u64);
-    let task = tokio::spawn(async move {
-        let mut current = config;
-        let mut print = print(&current.files);
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let now = self::print(&current.files);
-            if now == print {
-                continue;
-            }
-            print = now;
-            let path: PathBuf = current.path.clone();
-            match Config::load(&path) {
-                Ok(new) if (&new.owner, &new.label) != (&current.owner, &current.label) => {
-                    tracing::error!(path = %path.display(), "another owner id or marker label is another installation: restart to use it. The version before stays in force");
-                    board.refused_reloads.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(new) => {
-                    // The new one may be read from other files.
-                    print = self::print(&new.files);
-                    current = new.clone();
-                    tell.send_replace(new);
-                    number.send_modify(|number| *number += 1);
-                }
-                Err(error) => {
-                    board.refused_reloads.fetch_add(1, Ordering::Relaxed);
-                    for diagnostic in &error.0 {
-                        tracing::error!("{diagnostic}");
-                    }
-                    tracing::error!(path = %path.display(), "is refused; the version before stays in force");
-                }
-            }
-        }
-    });
-    (told, numbers, AbortOnDropHandle::new(task))
-}
-
-/// Changes with the content of the files.
-fn print(files: &[PathBuf]) -> u64 {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        std::fs::read(file).ok().hash(&mut hasher);
-    }
-    hasher.finish()
 }

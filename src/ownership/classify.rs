@@ -224,7 +224,7 @@ impl<'a> Classifier<'a> {
                     knotwork(owner, "fence".to_owned())
                 }
                 MarkerText::ReadOnly(seen) => knotwork(seen.owner, seen.resource),
-                MarkerText::Other => match external_dns::parse(value) {
+                MarkerText::Other => match external_dns::read(self.rules.txt_key.as_ref(), value) {
                     Some(seen) => Writer::ExternalDns { owner: seen.owner, resource: seen.resource },
                     None => match nix::parse(value) {
                         Some(managed_by) => Writer::Nix { managed_by },
@@ -278,25 +278,20 @@ pub fn holds_our_markers(rules: &ZoneRules, view: &View) -> bool {
 
 /// Those of `objects` that markers of ours in the view name. A walk over the zone's markers.
 pub fn named_by_markers(rules: &ZoneRules, view: &View, objects: &FastSet<ObjectId>) -> FastSet<ObjectId> {
-    let mut named = FastSet::default();
     if objects.is_empty() {
-        return named;
+        return FastSet::default();
     }
-    for node in view.nodes() {
-        let Some(set) = node.set(RrType::TXT).filter(|_| node.name().first_label() == Some(rules.label.as_bytes()))
-        else {
-            continue;
-        };
-        for value in set.values() {
-            if let MarkerText::Marker(marker) = Marker::parse_rdata(value)
-                && marker.owner == rules.owner
-                && objects.contains(&marker.resource)
-            {
-                named.insert(marker.resource);
-            }
-        }
-    }
-    named
+    objects_in_markers(rules, view).filter(|object| objects.contains(object)).collect()
+}
+
+/// The objects that markers of ours in the view name, as often as they do.
+pub fn objects_in_markers<'a>(rules: &'a ZoneRules, view: &'a View) -> impl Iterator<Item = ObjectId> + use<'a> {
+    let at_node = |node: &Node<'a>| node.name().first_label() == Some(rules.label.as_bytes());
+    let texts = view.nodes().filter_map(move |node| node.set(RrType::TXT).filter(|_| at_node(&node)));
+    texts.flat_map(|set| set.values()).filter_map(|value| match Marker::parse_rdata(value) {
+        MarkerText::Marker(marker) => (marker.owner == rules.owner).then_some(marker.resource),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! ExternalDNS's TXT registry: which TXT owns which record set (`registry/txt` and `registry/mapper` of ExternalDNS).
 
-use super::{Affix, txt};
+use super::{Affix, TxtKey, txt};
 use crate::model::{Name, RrType};
 
 /// The place-holder for the type in an affix.
@@ -27,6 +27,16 @@ pub struct Registration {
     pub owner: String,
     /// `external-dns/resource`, empty when absent.
     pub resource: String,
+}
+
+impl Registration {
+    /// As the registry would write it for this owner.
+    pub fn with_owner(&self, owner: &str) -> String {
+        match self.resource.as_str() {
+            "" => format!("heritage=external-dns,external-dns/owner={owner}"),
+            resource => format!("heritage=external-dns,external-dns/owner={owner},external-dns/resource={resource}"),
+        }
+    }
 }
 
 /// A record set, or the sets, that an ownership TXT stands for.
@@ -60,6 +70,11 @@ pub fn parse(rdata: &[u8]) -> Option<Registration> {
         }
     }
     heritage.then_some(Registration { owner, resource })
+}
+
+/// As [`parse`], encrypted content included where the key is known.
+pub fn read(key: Option<&TxtKey>, rdata: &[u8]) -> Option<Registration> {
+    parse(rdata).or_else(|| parse(&key?.open(rdata)?))
 }
 
 /// Whether a TXT could be an encrypted registration (`--txt-encrypt-enabled`): base64 of a nonce, a tag and some text.

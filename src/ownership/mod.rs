@@ -7,11 +7,13 @@ mod marker;
 pub mod nix;
 mod signs;
 pub mod txt;
+mod txt_key;
 
-pub use classify::{Classifier, Counts, NameFacts, OwnMark, holds_our_markers, named_by_markers};
+pub use classify::{Classifier, Counts, NameFacts, OwnMark, holds_our_markers, named_by_markers, objects_in_markers};
 pub use fence::{Fence, Standing};
 pub use marker::{Marker, MarkerText, ReadOnly, SetHash};
 pub use signs::{Scope, Sign, SignIndex};
+pub use txt_key::TxtKey;
 
 use crate::model::Name;
 
@@ -147,6 +149,8 @@ pub struct ZoneRules {
     pub label: String,
     /// ExternalDNS affixes to recognise; bare type prefixes are always known.
     pub external_dns: Vec<Affix>,
+    /// The key of encrypted registrations of ExternalDNS; without it they are somebody's.
+    pub txt_key: Option<TxtKey>,
     /// Prefix of the Nix module's markers (`nix.`).
     pub nix_prefix: String,
     /// Whose markers may be taken over.
@@ -166,6 +170,7 @@ pub(crate) fn test_rules() -> ZoneRules {
         instance: "nas".into(),
         label: "_knotwork".into(),
         external_dns: Vec::new(),
+        txt_key: None,
         nix_prefix: "nix.".into(),
         adopt_from: Vec::new(),
         brake: BrakeLimit::default(),

@@ -233,7 +233,8 @@ impl SignIndex {
                 }
                 RrType::TXT => {
                     for value in set.values() {
-                        let hidden = !rules.external_dns.is_empty() && external_dns::may_be_encrypted(value);
+                        let may_hide = !rules.external_dns.is_empty() || rules.txt_key.is_some();
+                        let hidden = may_hide && external_dns::may_be_encrypted(value);
                         if hidden || txt::speaks_of_heritage(value) {
                             let name = known.get_or_insert_with(|| node.name());
                             self.read_txt(rules, view, name, value, hidden);
@@ -247,6 +248,9 @@ impl SignIndex {
 
     fn read_txt(&mut self, rules: &ZoneRules, view: &View, name: &Name, value: &[u8], hidden: bool) {
         if hidden {
+            if let Some(plain) = rules.txt_key.as_ref().and_then(|key| key.open(value)) {
+                return self.foreign(rules, view, name, &plain);
+            }
             // What cannot be read is foreign.
             if let Some(covered) = external_dns::covered_by_affix(&rules.external_dns, name) {
                 let writer = Writer::ExternalDns { owner: String::new(), resource: String::new() };

@@ -85,7 +85,7 @@ impl<'a> Desk<'a, '_> {
                 if !same {
                     change.edits = steps::set_edits(&rules.zone, name, rtype, Some(live), Some(&wish.set));
                 }
-                steps::take_signs(view, &taken, &mut change.guards, &mut change.edits, &node);
+                steps::take_signs(view, rules.txt_key.as_ref(), &taken, &mut change.guards, &mut change.edits, &node);
                 change.edits.extend(steps::mark_edits(view, &node, &[], &wish.marks_added));
                 change.note = (!taken.is_empty()).then(|| format!("taken over from {}", taken[0].writer.describe()));
                 Ok(Some(change))
@@ -99,7 +99,7 @@ impl<'a> Desk<'a, '_> {
                 change.guards = steps::create_guards(view, self.facts, rtype, swap);
                 change.guards.push(pin);
                 change.edits = steps::set_edits(&rules.zone, name, rtype, None, Some(&wish.set));
-                steps::take_signs(view, &taken, &mut change.guards, &mut change.edits, &node);
+                steps::take_signs(view, rules.txt_key.as_ref(), &taken, &mut change.guards, &mut change.edits, &node);
                 change.edits.extend(steps::mark_edits(view, &node, &wish.marks_removed, &wish.marks_added));
                 change.note = wish.note.clone();
                 Ok(Some(change))

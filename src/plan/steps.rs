@@ -3,7 +3,7 @@
 use super::wish::Wish;
 use super::{Action, Change, Edit, Guard};
 use crate::model::{Name, ObjectId, Rdata, RrSet, RrType, rdata};
-use crate::ownership::{NameFacts, Sign, ZoneRules, external_dns, nix};
+use crate::ownership::{NameFacts, Sign, TxtKey, ZoneRules, external_dns, nix};
 use crate::view::View;
 
 /// TTL of markers where none stands yet. Nobody resolves them; writers transfer them.
@@ -101,13 +101,20 @@ pub(super) fn adopt_guards(rules: &ZoneRules, view: &View, facts: &NameFacts, rt
 }
 
 /// Pins the marks that are taken over from another tool, and removes them.
-pub(super) fn take_signs(view: &View, signs: &[&Sign], guards: &mut Vec<Guard>, edits: &mut Vec<Edit>, node: &Name) {
+pub(super) fn take_signs(
+    view: &View,
+    key: Option<&TxtKey>,
+    signs: &[&Sign],
+    guards: &mut Vec<Guard>,
+    edits: &mut Vec<Edit>,
+    node: &Name,
+) {
     for sign in signs {
         let Some(set) = view.get(&sign.at, RrType::TXT) else { continue };
         if sign.at != *node {
             push(guards, as_seen(&sign.at, RrType::TXT, Some(&set)));
         }
-        for value in set.values.into_iter().filter(|value| speaks_for(value, sign)) {
+        for value in set.values.into_iter().filter(|value| speaks_for(key, value, sign)) {
             let edit = Edit::Remove(sign.at.clone(), RrType::TXT, value);
             if !edits.contains(&edit) {
                 edits.push(edit);
@@ -117,11 +124,11 @@ pub(super) fn take_signs(view: &View, signs: &[&Sign], guards: &mut Vec<Guard>, 
 }
 
 /// Whether this TXT value is the one that the sign was read from.
-fn speaks_for(value: &[u8], sign: &Sign) -> bool {
+fn speaks_for(key: Option<&TxtKey>, value: &[u8], sign: &Sign) -> bool {
     use crate::ownership::{Marker, MarkerText, Scope, Writer};
     match &sign.writer {
         Writer::ExternalDns { owner, resource } => {
-            external_dns::parse(value).is_some_and(|seen| seen.owner == *owner && seen.resource == *resource)
+            external_dns::read(key, value).is_some_and(|seen| seen.owner == *owner && seen.resource == *resource)
         }
         Writer::Nix { managed_by } => nix::parse(value).as_ref() == Some(managed_by),
         Writer::Knotwork { owner, resource } => match Marker::parse_rdata(value) {

@@ -76,6 +76,10 @@ pub struct WebhookConfig {
     pub min_ttl: Option<u32>,
     /// TTL of endpoints that declare none, seconds.
     pub default_ttl: Option<u32>,
+    /// Addresses get PTRs unless their endpoint says no (`webhook/ptr`).
+    pub ptr: bool,
+    /// Where the brake remembers what went before a restart.
+    pub state_file: Option<PathBuf>,
 }
 
 impl WebhookConfig {
@@ -84,13 +88,23 @@ impl WebhookConfig {
         self.zones.is_empty() || self.zones.contains(zone)
     }
 
-    /// The owner id of the webhook's own fence: a DNS label, whatever the id of ExternalDNS may be.
+    /// The owner id of the webhook's own fence.
     pub fn marker_owner(&self) -> String {
+        self.owner_id("edns")
+    }
+
+    /// The owner id under which PTRs are written that endpoints ask for: another worker's fence.
+    pub fn ptr_owner(&self) -> String {
+        self.owner_id("ptr")
+    }
+
+    /// An owner id of ours, which is a DNS label, whatever the id of ExternalDNS may be.
+    fn owner_id(&self, what: &str) -> String {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let is_label = !self.owner.starts_with('-') && self.owner.len() <= 27 && self.owner.chars().all(plain);
         match is_label {
-            true => format!("{}-edns", self.owner),
-            false => format!("{}-edns", short_hash(&[self.owner.as_bytes()])),
+            true => format!("{}-{what}", self.owner),
+            false => format!("{}-{what}", short_hash(&[self.owner.as_bytes()])),
         }
     }
 }
@@ -259,6 +273,10 @@ pub(super) struct RawWebhook {
     pub zones: Vec<At<Text>>,
     pub min_ttl: Option<At<Int>>,
     pub default_ttl: Option<At<Int>>,
+    pub txt_encrypt_key_file: Option<At<Text>>,
+    #[serde(default)]
+    pub ptr: bool,
+    pub state_file: Option<At<Text>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

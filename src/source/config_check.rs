@@ -18,7 +18,7 @@ use super::tree::Place;
 use crate::dns::tsig::Key;
 use crate::knot::{ServerConfig, Timeouts};
 use crate::model::{Name, RrType};
-use crate::ownership::{AdoptFrom, Affix, BrakeLimit, ZoneRules};
+use crate::ownership::{AdoptFrom, Affix, BrakeLimit, TxtKey, ZoneRules};
 use crate::spec::{AddressRange, Int, NamePattern, Rights, Rule, Text};
 
 /// Two settings on one machine must not mistake its id for ours, nor tell it to the zone's readers.
@@ -61,6 +61,10 @@ pub(super) fn check(path: &Path, text: &str, raw: RawConfig) -> Result<Config, V
         Some(rules) => Rights::Rules(rules.iter().map(|rule| checker.rule(rule)).collect()),
     };
     let webhook = raw.webhook.as_ref().and_then(|raw| checker.webhook(raw, &servers));
+    if let Some(key) = raw.webhook.as_ref().and_then(|raw| checker.txt_key(raw)) {
+        let zones = servers.iter_mut().flat_map(|server: &mut ServerSettings| &mut server.zones);
+        zones.for_each(|zone| zone.rules.txt_key = Some(key.clone()));
+    }
     if !checker.wrong.is_empty() {
         return Err(checker.wrong);
     }
@@ -226,6 +230,14 @@ impl Checker<'_> {
         }
     }
 
+    /// Every part of Knotwork knows by it whose records those with encrypted registrations are.
+    fn txt_key(&mut self, raw: &RawWebhook) -> Option<TxtKey> {
+        let file = raw.txt_encrypt_key_file.as_ref()?;
+        let read = self.read_secret(&file.value.0);
+        let key = read.and_then(|text| TxtKey::parse(text.as_bytes()).map_err(|error| format!("{}: {error}", file.value.0)));
+        key.map_err(|message| self.error(file, message)).ok()
+    }
+
     fn read_secret(&mut self, file: &str) -> Result<String, String> {
         use std::os::unix::fs::PermissionsExt as _;
         let path = self.dir.join(file);
@@ -330,6 +342,7 @@ impl Checker<'_> {
             instance: instance.to_owned(),
             label: label.to_owned(),
             external_dns,
+            txt_key: None,
             nix_prefix: raw.nix_prefix.as_ref().map_or_else(|| "nix.".to_owned(), |text| text.0.clone()),
             adopt_from,
             brake,
@@ -373,7 +386,8 @@ impl Checker<'_> {
                          would take the other's records for its own; give it an id";
             self.warnings.push(words.to_owned());
         }
-        Some(WebhookConfig { owner, migrate_from, zones, min_ttl, default_ttl })
+        let state_file = raw.state_file.as_ref().map(|file| self.dir.join(&file.value.0));
+        Some(WebhookConfig { owner, migrate_from, zones, min_ttl, default_ttl, ptr: raw.ptr, state_file })
     }
 
     fn rule(&mut self, raw: &RawRule) -> Rule {

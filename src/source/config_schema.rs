@@ -93,6 +93,9 @@ fn webhook() -> Value {
             "zones": texts("The zones that it may write; absent: all of this configuration."),
             "minTtl": {"type": "integer", "description": "The shortest TTL that is published, seconds."},
             "defaultTtl": {"type": "integer", "description": "TTL of endpoints that declare none, seconds; absent: the zone's, for new ones."},
+            "txtEncryptKeyFile": text("A file with its --txt-encrypt-aes-key, relative to this file."),
+            "ptr": {"type": "boolean", "description": "Whether addresses get PTRs in the configured reverse zones where their endpoint does not say (webhook/ptr)."},
+            "stateFile": text("Where the brake remembers over a restart what went before it; relative to this file. knotwork operator keeps that in the DNSZone objects."),
         }),
         &["owner"],
     )

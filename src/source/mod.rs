@@ -6,6 +6,7 @@ mod config_schema;
 mod diagnostic;
 mod document;
 mod files;
+mod follow;
 mod from_tree;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -24,6 +25,7 @@ pub use config::{Config, ConfigError, ServerSettings, WebhookConfig, ZoneSetting
 pub use config_schema::SCHEMA as CONFIG_SCHEMA;
 pub use diagnostic::Diagnostic;
 pub use files::Memory;
+pub use follow::{Followed, follow};
 pub use manifests::{Loaded, Place, Refusal, load, load_again};
 pub use object::{ObjectFault, ObjectRead, read_object};
 pub use policies::{Policies, PolicyPlace, load_policies, load_policies_for};

@@ -178,6 +178,31 @@ impl View {
         self.store.iter().map(|(key, body)| Node { zone: &self.zone, key, body })
     }
 
+    /// As [`View::nodes`], from `name` on, whether it holds record sets or not; none for a name outside the zone.
+    pub fn nodes_from<'a>(&'a self, name: &Name) -> impl Iterator<Item = Node<'a>> + use<'a> {
+        let start = key::of(name, &self.zone).map(|key| self.store.from(&key));
+        start.into_iter().flatten().map(|(key, body)| Node { zone: &self.zone, key, body })
+    }
+
+    /// The names at which this view and an older one of the same zone differ, in subtree order. Costs what changed, where
+    /// this one came from the other by changes.
+    pub fn names_apart(&self, old: &View) -> Vec<Name> {
+        let (mut new, mut old) = (self.store.apart_from(&old.store).peekable(), old.store.apart_from(&self.store).peekable());
+        let mut names = Vec::new();
+        loop {
+            let key = match (new.peek(), old.peek()) {
+                (None, None) => return names,
+                (Some((key, _)), None) | (None, Some((key, _))) => *key,
+                (Some((one, _)), Some((other, _))) => (*one).min(*other),
+            };
+            let of = |node: Option<(&[u8], &[u8])>| node.map(|(_, body)| body.to_vec());
+            let (now, before) = (of(new.next_if(|node| node.0 == key)), of(old.next_if(|node| node.0 == key)));
+            if now != before {
+                names.push(key::name(key, &self.zone));
+            }
+        }
+    }
+
     /// All record sets, in subtree order and by type.
     pub fn sets(&self) -> impl Iterator<Item = (Name, RrType, RrSet)> + '_ {
         self.nodes().flat_map(|node| {

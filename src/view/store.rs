@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::node::{put_sized, sized};
+use crate::model::FastSet;
 
 /// The size at which a page that is being filled is closed, in octets.
 const FULL: usize = 1024;
@@ -53,6 +54,13 @@ impl Store {
             rest = sized(behind).1;
         }
         Nodes { pages: &self.pages[page + 1..], rest }
+    }
+
+    /// The nodes of those pages that `other` does not share.
+    pub(super) fn apart_from<'a>(&'a self, other: &Store) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let shared: FastSet<*const u8> = other.pages.iter().map(|page| page.as_ptr()).collect();
+        let own: Vec<&Arc<[u8]>> = self.pages.iter().filter(|page| !shared.contains(&page.as_ptr())).collect();
+        own.into_iter().flat_map(|page| Nodes { pages: &[], rest: page })
     }
 
     /// The page that holds `key`, or would.

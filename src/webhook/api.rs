@@ -5,12 +5,14 @@
 //! takes longer than [`DEADLINE`] goes on while the caller is told 503.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use futures_util::stream;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -19,7 +21,7 @@ use super::body::{self, BadBody};
 use super::desk::{Ask, Known};
 use super::numbers::{Numbers, Operation};
 use crate::external::list::List;
-use crate::external::{Changes, DomainFilter, Endpoint, Refused, adjust, request};
+use crate::external::{Changes, DomainFilter, Endpoint, Refused, adjust, registry, request};
 use crate::model::Name;
 use crate::ownership::Affix;
 use crate::spec::Zones;
@@ -59,8 +61,42 @@ pub struct Api {
     pub most: usize,
     /// What is counted.
     pub numbers: Arc<Numbers>,
-    /// What was refused in the last adjustment, and was said then.
-    pub said: Mutex<BTreeSet<(String, String, &'static str)>>,
+    /// What was refused by the last adjustment and in the last request, and was said then.
+    pub said: Mutex<Said>,
+    /// Who hears of what is refused, beside the log.
+    pub tell: Option<Tell>,
+}
+
+/// Hears what is newly refused, and in which zone, where one is meant.
+pub type Tell = Arc<dyn Fn(Option<&Name>, &Refused) + Send + Sync>;
+
+/// What was said of refusals, by operation, and is still so.
+#[derive(Default)]
+pub struct Said {
+    adjust: BTreeSet<(String, String, &'static str)>,
+    apply: BTreeSet<(String, String, &'static str)>,
+}
+
+impl Api {
+    /// Says what is refused and was not said before; counts all.
+    fn say(&self, operation: &'static str, refused: &[Refused]) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = if operation == "adjust" { &mut said.adjust } else { &mut said.apply };
+        let mut now = BTreeSet::new();
+        for one in refused {
+            let key = (one.name.clone(), one.rtype.clone(), one.reason);
+            if !before.contains(&key) {
+                tracing::warn!(reason = one.reason, resource = one.resource, "{one}");
+                if let Some(tell) = &self.tell {
+                    let zone = Name::parse(&one.name).ok().and_then(|name| self.zones.of(&name).map(|zone| zone.name.clone()));
+                    tell(zone.as_ref(), one);
+                }
+            }
+            now.insert(key);
+            self.numbers.changed(operation, "refused", one.reason, 1);
+        }
+        *before = now;
+    }
 }
 
 /// An answer before it is one: status and body.
@@ -68,20 +104,22 @@ struct Reply {
     status: StatusCode,
     body: Body,
     is_media: bool,
+    /// Octets of a body that is sent in pieces.
+    length: Option<usize>,
 }
 
 impl Reply {
     fn media(body: impl Into<Body>) -> Reply {
-        Reply { status: StatusCode::OK, body: body.into(), is_media: true }
+        Reply { status: StatusCode::OK, body: body.into(), is_media: true, length: None }
     }
 
     fn words(status: StatusCode, words: impl Into<String>) -> Reply {
-        Reply { status, body: Body::from(words.into()), is_media: false }
+        Reply { status, body: Body::from(words.into()), is_media: false, length: None }
     }
 }
 
-/// Answers a request.
-pub async fn answer(api: Arc<Api>, request: Request<Body>) -> Response<Body> {
+/// Answers a request; without an API, which another replica has or which is being made anew, that it is to come again.
+pub async fn answer(api: Option<Arc<Api>>, numbers: Arc<Numbers>, request: Request<Body>) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().trim_end_matches('/').to_owned());
     let operation = match (method, path.rsplit('/').next().unwrap_or_default()) {
         (Method::GET, "records") => Operation::List,
@@ -90,7 +128,12 @@ pub async fn answer(api: Arc<Api>, request: Request<Body>) -> Response<Body> {
         // As ExternalDNS's own helper does: whatever else is asked gets the negotiation, at any base path.
         _ => Operation::Negotiate,
     };
-    let numbers = Arc::clone(&api.numbers);
+    let Some(api) = api else {
+        numbers.asked(operation, StatusCode::SERVICE_UNAVAILABLE.as_u16());
+        // Read to its end: a connection that is closed in the middle is one of the things at which ExternalDNS ends.
+        let _ = body::read(request.into_body(), 0).await;
+        return respond(Reply::words(StatusCode::SERVICE_UNAVAILABLE, "nothing is served here now: another replica leads, or the configuration is read"));
+    };
     // In a task of its own: should there be a bug, the caller gets a 500 and no broken connection.
     let task = tokio::spawn(async move {
         match operation {
@@ -111,10 +154,17 @@ pub async fn answer(api: Arc<Api>, request: Request<Body>) -> Response<Body> {
         Reply::words(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
     });
     numbers.asked(operation, reply.status.as_u16());
+    respond(reply)
+}
+
+fn respond(reply: Reply) -> Response<Body> {
     let mut response = Response::new(reply.body);
     *response.status_mut() = reply.status;
     let kind = if reply.is_media { MEDIA } else { "text/plain; charset=utf-8" };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Some(length) = reply.length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     response
 }
 
@@ -156,11 +206,17 @@ async fn list(api: &Api) -> Reply {
     let Some(zones) = in_time(asked).await else {
         return Reply::words(StatusCode::SERVICE_UNAVAILABLE, "the zones could not be confirmed in time");
     };
-    let mut parts: Vec<Bytes> = Vec::with_capacity(zones.len());
+    let mut parts: Vec<Bytes> = vec![Bytes::from_static(b"[")];
     for (zone, shown) in api.counters.keys().zip(zones) {
         match shown {
-            Some(Ok(shown)) if shown.json.is_empty() => {}
-            Some(Ok(shown)) => parts.push(shown.json.clone()),
+            Some(Ok(shown)) => {
+                for json in &shown.json {
+                    if parts.len() > 1 {
+                        parts.push(Bytes::from_static(b","));
+                    }
+                    parts.push(Bytes::from_owner(Arc::clone(json)));
+                }
+            }
             // Part of the records would be a lie: what is missing would be made again.
             Some(Err(error)) => return Reply::words(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             None => {
@@ -169,43 +225,31 @@ async fn list(api: &Api) -> Reply {
             }
         }
     }
-    let size = parts.iter().map(|part| part.len() + 1).sum::<usize>() + 1;
-    if size > LONGEST_REPLY {
+    parts.push(Bytes::from_static(b"]"));
+    let length: usize = parts.iter().map(Bytes::len).sum();
+    if length > LONGEST_REPLY {
         tracing::warn!(
-            size,
+            length,
             "the list is longer than ExternalDNS takes without a larger --webhook-provider-max-body-size"
         );
     }
-    let mut out = Vec::with_capacity(size);
-    out.push(b'[');
-    for (index, part) in parts.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(part);
-    }
-    out.push(b']');
-    Reply::media(out)
+    // The pieces go out as they lie in memory: nothing is copied for an answer.
+    let body = Body::from_stream(stream::iter(parts.into_iter().map(Ok::<_, Infallible>)));
+    Reply { length: Some(length), ..Reply::media(body) }
 }
 
 fn adjusted(api: &Api, endpoints: Vec<Option<Endpoint>>) -> Reply {
+    let shown = |name: &Name| api.counters.get(&api.zones.of(name)?.name)?.known.borrow().shown.clone();
     let live = |name: &Name, rtype| {
-        let zone = api.zones.of(name)?;
-        let shown = api.counters.get(&zone.name)?.known.borrow().shown.clone()?;
-        List::of_name(&shown.rules, &shown.view, name).one(name, rtype)
+        let shown = shown(name)?;
+        List::of_name(&shown.rules, &shown.owners, &shown.view, name).one(name, rtype)
     };
-    let adjusted = adjust::adjust(endpoints.into_iter().flatten().collect(), &api.zones, api.rules, &live);
-    let mut said = api.said.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut now = BTreeSet::new();
-    for refused in &adjusted.refused {
-        let key = (refused.name.clone(), refused.rtype.clone(), refused.reason);
-        if !said.contains(&key) {
-            tracing::warn!(reason = refused.reason, "{refused}");
-        }
-        now.insert(key);
-        api.numbers.changed("adjust", "refused", refused.reason, 1);
-    }
-    *said = now;
+    let is_migrating = |name: &Name, rtype| {
+        shown(name).is_some_and(|shown| registry::is_migrating(&shown.rules, &shown.view, name, rtype, &shown.owners))
+    };
+    let sight = adjust::Sight { live: &live, is_migrating: &is_migrating };
+    let adjusted = adjust::adjust(endpoints.into_iter().flatten().collect(), &api.zones, api.rules, sight);
+    api.say("adjust", &adjusted.refused);
     Reply::media(serde_json::to_vec(&adjusted.endpoints).unwrap_or_default())
 }
 
@@ -242,10 +286,7 @@ async fn apply(api: &Api, changes: &Changes) -> Reply {
         );
         away.extend(answer.stopped.map(|(_, words)| words));
     }
-    for one in &refused {
-        tracing::warn!(reason = one.reason, "{one}");
-        api.numbers.changed("apply", "refused", one.reason, 1);
-    }
+    api.say("apply", &refused);
     if !away.is_empty() {
         return Reply::words(StatusCode::SERVICE_UNAVAILABLE, away.join("\n"));
     }
@@ -255,7 +296,7 @@ async fn apply(api: &Api, changes: &Changes) -> Reply {
         return Reply::words(StatusCode::INTERNAL_SERVER_ERROR, words);
     }
     match held.is_empty() {
-        true => Reply { status: StatusCode::NO_CONTENT, body: Body::empty(), is_media: true },
+        true => Reply { status: StatusCode::NO_CONTENT, ..Reply::media(Body::empty()) },
         false => Reply::words(StatusCode::SERVICE_UNAVAILABLE, held.join("\n")),
     }
 }

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
+use super::state::State;
 use crate::external::Refused;
-use crate::external::list::List;
+use crate::external::catalogue::Catalogue;
 use crate::external::plan::{self, Planned, World};
+use crate::external::ptr::{self, Forward};
 use crate::external::registry::{self, Owners};
 use crate::external::request::ZoneWish;
-use crate::model::RrType;
+use crate::model::{Name, RrType};
 use crate::ownership::{SignIndex, ZoneRules};
 use crate::plan::Plan;
 use crate::view::View;
+use crate::zone::worker::Gate;
 use crate::zone::{Engine, EngineError, Outcome, Refreshed};
 
 /// Between two looks at a zone that nobody asks about.
@@ -26,10 +28,10 @@ const LOOK: Duration = Duration::from_secs(1);
 pub const WAITING: usize = 16;
 
 /// How a desk works.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DeskSettings {
     /// For whom.
-    pub owners: Owners,
+    pub owners: Arc<Owners>,
     /// TTL of new sets that wish none, seconds.
     pub default_ttl: u32,
     /// A person said that unmarked sets may be taken.
@@ -38,6 +40,10 @@ pub struct DeskSettings {
     pub dry_run: bool,
     /// Hashes of held operations that a person releases.
     pub release: Vec<String>,
+    /// Asked before anything is written; none: it may.
+    pub gate: Option<Gate>,
+    /// What the brake remembers beyond this desk.
+    pub state: Arc<State>,
 }
 
 /// A zone as it was when its server confirmed it.
@@ -45,9 +51,13 @@ pub struct Shown {
     /// The copy.
     pub view: View,
     /// What is said of it by the configuration.
-    pub rules: ZoneRules,
-    /// Its endpoints as the elements of a JSON array.
-    pub json: Bytes,
+    pub rules: Arc<ZoneRules>,
+    /// For whom it is shown so.
+    pub owners: Arc<Owners>,
+    /// Its endpoints: runs of elements of a JSON array.
+    pub json: Vec<Arc<[u8]>>,
+    /// Its addresses that want PTRs. The same `Arc` while they are the same.
+    pub forwards: Arc<Vec<Forward>>,
 }
 
 /// What a desk is asked.
@@ -71,15 +81,34 @@ pub struct Known {
 pub struct Desk {
     engine: Engine,
     settings: DeskSettings,
+    rules: Arc<ZoneRules>,
+    /// The view of which `signs` and `catalogue` are.
+    seen: Option<View>,
     signs: SignIndex,
+    catalogue: Catalogue,
+    forwards: Arc<Vec<Forward>>,
+    /// The engine's view may have moved on from `seen`.
+    is_behind: bool,
     known: watch::Sender<Known>,
     shown: Option<Arc<Shown>>,
 }
 
 impl Desk {
     /// A desk that knows nothing of its zone yet.
-    pub fn new(engine: Engine, settings: DeskSettings, known: watch::Sender<Known>) -> Desk {
-        Desk { engine, settings, signs: SignIndex::default(), known, shown: None }
+    pub fn new(mut engine: Engine, settings: DeskSettings, known: watch::Sender<Known>) -> Desk {
+        engine.remember_brake(&settings.state.of(engine.zone()));
+        Desk {
+            rules: Arc::new(engine.rules().clone()),
+            engine,
+            settings,
+            seen: None,
+            signs: SignIndex::default(),
+            catalogue: Catalogue::default(),
+            forwards: Arc::default(),
+            is_behind: true,
+            known,
+            shown: None,
+        }
     }
 
     /// Works until it is stopped.
@@ -100,6 +129,8 @@ impl Desk {
                     Some(Ask::Make(wish, reply)) => {
                         // Whoever asked may be gone by now; what was asked is done all the same.
                         let answer = self.make(&wish).await;
+                        let past = self.engine.past_brake();
+                        self.settings.state.remember(self.engine.zone(), &past);
                         let _ = reply.send(answer);
                         self.confirmed().await.map(drop)
                     }
@@ -117,34 +148,52 @@ impl Desk {
         }
     }
 
-    /// Makes the view current.
+    /// Makes the view current, and what follows from it.
     async fn look(&mut self) -> Result<(), EngineError> {
         let found = self.engine.refresh().await?;
-        self.take_in(&found);
+        self.is_behind |= found != Refreshed::Current;
+        self.catch_up();
         Ok(())
     }
 
-    fn take_in(&mut self, found: &Refreshed) {
-        let (rules, Some(view)) = (self.engine.rules().clone(), self.engine.view()) else { return };
-        match found {
-            Refreshed::Current => {}
-            Refreshed::Changed(names) => names.iter().for_each(|name| drop(self.signs.update(&rules, view, name))),
-            Refreshed::New { .. } => self.signs = SignIndex::scan(&rules, view),
+    fn catch_up(&mut self) {
+        let Some(view) = self.engine.view().filter(|_| self.is_behind) else { return };
+        let (rules, owners) = (&*self.rules, &*self.settings.owners);
+        let apart = self.seen.as_ref().map(|seen| (seen, view.names_apart(seen)));
+        let mut points_anew = true;
+        match apart {
+            // Where most of it is new a reading of the whole is less.
+            Some((seen, names)) if names.len() <= view.name_count() / 4 + 16 => {
+                names.iter().for_each(|name| drop(self.signs.update(rules, view, name)));
+                self.catalogue.update(rules, owners, seen, view, &names);
+                points_anew = names.iter().any(|name| ptr::hangs_on(rules, &self.forwards, name));
+            }
+            _ => {
+                self.signs = SignIndex::scan(rules, view);
+                self.catalogue = Catalogue::new(rules, owners, view);
+            }
         }
+        if points_anew {
+            let now = ptr::forwards(rules, owners, view, self.catalogue.wanting_ptrs());
+            if *self.forwards != now {
+                self.forwards = Arc::new(now);
+            }
+        }
+        (self.seen, self.shown, self.is_behind) = (Some(view.clone()), None, false);
     }
 
     /// What is shown of the zone, confirmed now by its server.
     async fn confirmed(&mut self) -> Result<Arc<Shown>, EngineError> {
         self.look().await?;
-        let view = present(&self.engine)?;
-        let same = |shown: &&Arc<Shown>| shown.view.serial() == view.serial();
-        let shown = match self.shown.as_ref().filter(same) {
+        let shown = match &self.shown {
             Some(shown) => Arc::clone(shown),
-            None => {
-                let (rules, view) = (self.engine.rules().clone(), view.clone());
-                let json = Bytes::from(List::new(&rules, &view).json());
-                Arc::new(Shown { view, rules, json })
-            }
+            None => Arc::new(Shown {
+                view: present(&self.engine)?.clone(),
+                rules: Arc::clone(&self.rules),
+                owners: Arc::clone(&self.settings.owners),
+                json: self.catalogue.json().cloned().collect(),
+                forwards: Arc::clone(&self.forwards),
+            }),
         };
         self.shown = Some(Arc::clone(&shown));
         self.known.send_replace(Known { shown: Some(Arc::clone(&shown)), seen_at: self.engine.seen_at() });
@@ -154,6 +203,10 @@ impl Desk {
     /// Makes a wish so. A race that is lost is tried once more, on the zone as it is then.
     async fn make(&mut self, wish: &ZoneWish) -> Answer {
         let mut answer = Answer::default();
+        if self.settings.gate.as_ref().is_some_and(|gate| !gate()) {
+            answer.stopped = Some(("NotLeading", "another replica leads".to_owned()));
+            return answer;
+        }
         for last in [false, true] {
             let planned = match self.look().await {
                 Ok(()) => plan_in(&mut self.engine, wish, &self.signs, &self.settings),
@@ -194,10 +247,9 @@ impl Desk {
             plan_in(engine, wish, &signs, settings).map(|planned| planned.plan)
         };
         let report = self.engine.apply_by(plan, &|_| false, &mut make).await;
-        // What the run read in between is not told by name.
-        if let Some(view) = self.engine.view() {
-            self.signs = SignIndex::scan(self.engine.rules(), view);
-        }
+        // It read the zone in between.
+        self.is_behind = true;
+        self.catch_up();
         let mut races = false;
         for one in &report.outcomes {
             match one.outcome {
@@ -207,6 +259,7 @@ impl Desk {
                 _ => answer.refused.push(Refused {
                     name: one.name.to_relaxed(),
                     rtype: one.rtype.to_string(),
+                    resource: resource(wish, &one.name, one.rtype),
                     reason: one.reason,
                     message: one.message.clone(),
                 }),
@@ -215,6 +268,11 @@ impl Desk {
         answer.stopped = report.stopped.as_ref().map(|error| (error.reason(), error.to_string()));
         !races || answer.stopped.is_some()
     }
+}
+
+/// For which object a set was wished.
+fn resource(wish: &ZoneWish, name: &Name, rtype: RrType) -> String {
+    wish.get(name).and_then(|wish| wish.sets.get(&rtype)).map(|set| set.resource().to_owned()).unwrap_or_default()
 }
 
 /// The engine's copy of its zone.

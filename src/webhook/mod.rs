@@ -5,7 +5,12 @@ mod api;
 mod body;
 mod desk;
 mod numbers;
+mod reverse;
 mod run;
+mod site;
+mod state;
 
+pub use api::Tell;
 pub use numbers::Numbers;
 pub use run::{Stopped, WebhookSettings, serve};
+pub use site::Term;

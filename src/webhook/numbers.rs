@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::desk::Known;
+use super::reverse::Ptrs;
 use crate::metrics::{Health, label};
 use crate::model::Name;
 
@@ -42,6 +43,7 @@ impl Operation {
 struct Counts {
     requests: BTreeMap<(Operation, u16), u64>,
     changes: BTreeMap<(&'static str, &'static str, &'static str), u64>,
+    refused_reloads: u64,
 }
 
 /// All that is counted, and the zones.
@@ -49,12 +51,23 @@ struct Counts {
 pub struct Numbers {
     counts: Mutex<Counts>,
     zones: Mutex<BTreeMap<Name, watch::Receiver<Known>>>,
+    ptrs: Mutex<BTreeMap<Name, Ptrs>>,
 }
 
 impl Numbers {
     /// Which zones there are.
     pub fn set_zones(&self, zones: BTreeMap<Name, watch::Receiver<Known>>) {
         *self.zones.lock().unwrap_or_else(PoisonError::into_inner) = zones;
+    }
+
+    /// A new version of the configuration was refused.
+    pub fn reload_refused(&self) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).refused_reloads += 1;
+    }
+
+    /// How the PTRs of reverse zones stand.
+    pub fn set_ptrs(&self, ptrs: impl Iterator<Item = (Name, Ptrs)>) {
+        *self.ptrs.lock().unwrap_or_else(PoisonError::into_inner) = ptrs.collect();
     }
 
     /// A request was answered so.
@@ -90,6 +103,8 @@ impl Health for Numbers {
                 "knotwork_webhook_changes_total{{action=\"{action}\",result=\"{result}\",reason=\"{reason}\"}} {number}"
             );
         }
+        out.push_str("# HELP knotwork_webhook_config_refused_total Versions of the configuration that were refused.\n# TYPE knotwork_webhook_config_refused_total counter\n");
+        let _ = writeln!(out, "knotwork_webhook_config_refused_total {}", counts.refused_reloads);
         drop(counts);
         out.push_str("# HELP knotwork_webhook_view_age_seconds Since the server confirmed the copy of a zone.\n# TYPE knotwork_webhook_view_age_seconds gauge\n");
         let zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,6 +116,14 @@ impl Health for Numbers {
                     "knotwork_webhook_view_age_seconds{} {age:.3}",
                     label(&[("zone", &zone.to_relaxed())])
                 );
+            }
+        }
+        drop(zones);
+        out.push_str("# HELP knotwork_webhook_ptrs PTRs that endpoints asked for, by zone and state.\n# TYPE knotwork_webhook_ptrs gauge\n");
+        for (zone, ptrs) in self.ptrs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for (state, number) in [("owned", ptrs.owned), ("conflict", ptrs.conflicts), ("held", ptrs.held)] {
+                let labels = label(&[("zone", &zone.to_relaxed()), ("state", state)]);
+                let _ = writeln!(out, "knotwork_webhook_ptrs{labels} {number}");
             }
         }
         out

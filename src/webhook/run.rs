@@ -1,34 +1,29 @@
-//! The process: desks for the zones, the API, and what is told of both.
+//! The process: a port that is open from the start, and terms, of which each serves one configuration.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{Api, Counter, answer};
-use super::desk::{Desk, DeskSettings, Known, WAITING};
+use super::api::{Api, answer};
 use super::numbers::Numbers;
-use crate::external::adjust;
-use crate::external::registry::Owners;
-use crate::knot::Server;
+use super::site::{Site, Term};
+use super::state::State;
 use crate::metrics;
-use crate::model::Name;
-use crate::source::{Config, WebhookConfig};
-use crate::spec::{ZoneEntry, Zones};
-use crate::zone::{Engine, EngineError, EngineOptions, Role};
+use crate::zone::EngineError;
 
 /// How a webhook runs.
 #[derive(Debug, Clone)]
 pub struct WebhookSettings {
     /// Where the API is served.
     pub listen: SocketAddr,
-    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    /// Where `/metrics`, `/healthz` and `/readyz` are served; none: by somebody else of the same process.
     pub ops_listen: Option<SocketAddr>,
     /// Nothing is sent.
     pub dry_run: bool,
@@ -56,83 +51,103 @@ pub enum Stopped {
     Zone(#[from] EngineError),
 }
 
-/// Serves until `stop`. `say` tells a person where.
+/// What answers at the moment; `None` where nothing is served: no term has begun.
+#[derive(Default)]
+pub struct Front(Mutex<Option<Arc<Api>>>);
+
+impl Front {
+    /// What answers now.
+    pub fn api(&self) -> Option<Arc<Api>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, api: Option<Arc<Api>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = api;
+    }
+}
+
+/// Serves until `stop`: the term that `terms` holds, or 503 while it holds none. `say` tells a person where.
 ///
 /// # Errors
-/// [`Stopped`].
+/// [`Stopped`]; that a zone cannot be had only of the first term, later ones are told and waited out.
 pub async fn serve(
     settings: WebhookSettings,
-    config: &Config,
-    webhook: &WebhookConfig,
+    mut terms: watch::Receiver<Option<Term>>,
+    numbers: Arc<Numbers>,
     stop: CancellationToken,
     say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), Stopped> {
     // First of all: ExternalDNS gives up on a port that is not open after five tries.
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| Stopped::Listen { flag: "--listen", address: settings.listen, error })?;
-    let numbers = Arc::new(Numbers::default());
     if let Some(address) = settings.ops_listen {
         let served = metrics::serve(address, numbers.clone(), stop.clone()).await;
         let served = served.map_err(|error| Stopped::Listen { flag: "--ops-listen", address, error })?;
         say(&format!("metrics at http://{served}/metrics"));
     }
-    let counters = desks(&settings, config, webhook, &stop)?;
-    numbers.set_zones(counters.iter().map(|(zone, counter)| (zone.clone(), counter.known.clone())).collect());
-    let zones = config.zones().filter(|zone| counters.contains_key(&zone.rules.zone));
-    let entries = zones.map(|zone| ZoneEntry { name: zone.rules.zone.clone(), default_ttl: zone.default_ttl });
-    let api = Arc::new(Api {
-        zones: Zones::new(entries, &config.label),
-        counters,
-        rules: adjust::Rules { min_ttl: webhook.min_ttl, default_ttl: webhook.default_ttl, ptr: None },
-        most: settings.max_body_size,
-        numbers,
-        said: Mutex::default(),
-    });
     let address = listener.local_addr().unwrap_or(settings.listen);
-    say(&format!("ExternalDNS's webhook at http://{address}, for the owner {:?}", webhook.owner));
-    let router = Router::new().fallback(move |request: Request<Body>| answer(Arc::clone(&api), request));
+    say(&format!("ExternalDNS's webhook at http://{address}"));
+    let front: Arc<Front> = Arc::default();
+    let (asked, counted) = (Arc::clone(&front), Arc::clone(&numbers));
+    let answer = move |request: Request<Body>| answer(asked.api(), Arc::clone(&counted), request);
     let ended = stop.clone();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move { ended.cancelled().await });
-    let served = tokio::select! {
-        served = async { server.await } => served,
-        // A connection that stays open must not hold up the end.
-        () = async { stop.cancelled().await; tokio::time::sleep(std::time::Duration::from_secs(3)).await } => Ok(()),
-    };
+    let server = axum::serve(listener, Router::new().fallback(answer))
+        .with_graceful_shutdown(async move { ended.cancelled().await });
+    let mut server = std::pin::pin!(async { server.await });
+    let mut terms = std::pin::pin!(follow(&settings, &mut terms, &front, &numbers, &stop, say));
+    tokio::select! {
+        served = &mut server => return served.map_err(|error| Stopped::Listen { flag: "--listen", address: settings.listen, error }),
+        ended = &mut terms => ended?,
+    }
+    // A connection that stays open must not hold up the end.
+    let served = tokio::time::timeout(Duration::from_secs(3), server).await.unwrap_or(Ok(()));
     served.map_err(|error| Stopped::Listen { flag: "--listen", address: settings.listen, error })
 }
 
-fn desks(
+/// Begins and ends terms.
+async fn follow(
     settings: &WebhookSettings,
-    config: &Config,
-    webhook: &WebhookConfig,
+    terms: &mut watch::Receiver<Option<Term>>,
+    front: &Front,
+    numbers: &Arc<Numbers>,
     stop: &CancellationToken,
-) -> Result<BTreeMap<Name, Counter>, EngineError> {
-    let mut counters = BTreeMap::new();
-    for server in &config.servers {
-        let connection = Arc::new(Server::new(server.server.clone()));
-        for zone in &server.zones {
-            let mut rules = zone.rules.clone();
-            if !webhook.serves(&rules.zone) {
-                continue;
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), EngineError> {
+    let mut state: Option<Arc<State>> = None;
+    let mut site: Option<Site> = None;
+    let mut is_first = true;
+    loop {
+        let term = terms.borrow_and_update().clone();
+        // Two terms at once would take each other's fence.
+        front.set(None);
+        if let Some(before) = site.take() {
+            numbers.set_zones(Default::default());
+            before.stop().await;
+        }
+        if let Some(term) = &term {
+            let state = state.get_or_insert_with(|| Arc::new(State::open(term.webhook.state_file.clone())));
+            match Site::start(settings, term, numbers, state) {
+                Ok(begun) => {
+                    let zones: Vec<String> = begun.api.counters.keys().map(|zone| zone.to_relaxed()).collect();
+                    say(&format!("writing for the ExternalDNS {:?} in {}", term.webhook.owner, zones.join(", ")));
+                    front.set(Some(Arc::clone(&begun.api)));
+                    site = Some(begun);
+                }
+                Err(error) if is_first => return Err(error),
+                Err(error) => tracing::error!("{error}"),
             }
-            // A writer of its own in the zone, beside the one of the same configuration that writes static records.
-            rules.owner = webhook.marker_owner();
-            let affixes = rules.external_dns.clone();
-            let apex = rules.zone.clone();
-            let options = EngineOptions { role: Role::Resident, one_tenant: true, ..EngineOptions::default() };
-            let engine = Engine::new(Arc::clone(&connection), rules, options)?;
-            let (tell, known) = watch::channel(Known::default());
-            let (asks, asked) = mpsc::channel(WAITING);
-            let desk = DeskSettings {
-                owners: Owners { own: webhook.owner.clone(), migrate_from: webhook.migrate_from.clone() },
-                default_ttl: webhook.default_ttl.unwrap_or(zone.default_ttl),
-                adopt_unmarked: settings.adopt_unmarked,
-                dry_run: settings.dry_run || zone.rules.observe,
-                release: zone.release.iter().cloned().collect(),
-            };
-            tokio::spawn(Desk::new(engine, desk, tell).run(asked, stop.clone()));
-            counters.insert(apex, Counter { asks, known, affixes });
+            is_first = false;
+        }
+        let changed = tokio::select! {
+            () = stop.cancelled() => false,
+            changed = terms.changed() => changed.is_ok(),
+        };
+        if !changed {
+            stop.cancelled().await;
+            if let Some(site) = site {
+                site.stop().await;
+            }
+            return Ok(());
         }
     }
-    Ok(counters)
 }

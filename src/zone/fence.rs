@@ -275,7 +275,8 @@ mod tests {
             label: "_knotwork".into(),
             external_dns: Vec::new(),
             nix_prefix: "nix.".into(),
-            adopt_from: Vec::new(),
+            txt_key: None,
+        adopt_from: Vec::new(),
             brake: BrakeLimit::default(),
             observe: false,
         }

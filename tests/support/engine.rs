@@ -45,6 +45,7 @@ pub fn rules(instance: &str) -> ZoneRules {
         label: "_knotwork".into(),
         external_dns: Vec::new(),
         nix_prefix: "nix.".into(),
+        txt_key: None,
         adopt_from: Vec::new(),
         brake: BrakeLimit::default(),
         observe: false,

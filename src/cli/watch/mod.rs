@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Apply, Output};
 use super::exit::Exit;
-use super::pass::{Losing, ZoneResult, is_reverse};
+use super::pass::{Losing, ZoneResult};
 use super::printer::Printer;
 use super::render::Level;
 use super::{json, records, render, site};
 use crate::metrics::{self, Snapshot};
-use crate::model::{Claims, Name, SourceHealth};
+use crate::model::{Claims, Name, SourceHealth, is_reverse};
 use crate::source::{Config, Loaded, Memory, ServerSettings, ZoneSettings};
 use crate::zone::{DhcidBoard, EngineOptions, Role, ZoneStatus, worker};
 
