@@ -131,6 +131,9 @@ impl Health for Numbers {
 
     fn not_ready(&self) -> Vec<String> {
         let zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        if zones.is_empty() {
+            return vec!["the zones".to_owned()];
+        }
         let fresh = |known: &Known| known.shown.is_some() && known.seen_at.is_some_and(|at| at.elapsed() < STALE);
         zones.iter().filter(|(_, known)| !fresh(&known.borrow())).map(|(zone, _)| zone.to_relaxed()).collect()
     }

@@ -21,4 +21,5 @@ pub mod resolved;
 pub mod schema;
 pub mod site;
 pub mod wait;
+pub mod webhook;
 pub mod writer;
