@@ -41,7 +41,8 @@ fn ptrs_follow_their_addresses_and_nobody_elses_go() {
     assert!(marker.contains("owner=me-ptr") && marker.contains("externaldns/me/www.internal"), "{marker}");
     // An update moves it.
     let moved = pointed(record("www.internal", "A", &["10.0.0.3"]), "true");
-    let update = json!({"updateOld": [www, mark("www.internal", "A")], "updateNew": [moved, mark("www.internal", "A")]});
+    let update =
+        json!({"updateOld": [www, mark("www.internal", "A")], "updateNew": [moved, mark("www.internal", "A")]});
     assert_eq!(rig.apply(&update).0, 204);
     rig.until("3.0.0.10.in-addr.arpa", "PTR", &["www.internal."]);
     rig.until("1.0.0.10.in-addr.arpa", "PTR", &[]);
@@ -90,7 +91,8 @@ fn sealed(name: &str, owner: &str, nonce: u8) -> Value {
 #[test]
 fn sealed_marks_are_read_with_their_key_and_refused_without() {
     let Some(mut rig) = Rig::start() else { return };
-    let create = |nonce| json!({"create": [record("www.internal", "A", &["10.0.0.1"]), sealed("www.internal", "me", nonce)]});
+    let create =
+        |nonce| json!({"create": [record("www.internal", "A", &["10.0.0.1"]), sealed("www.internal", "me", nonce)]});
     let (status, words) = rig.apply(&create(1));
     assert!(status == 500 && words.contains("txtEncryptKeyFile"), "{status} {words}");
     assert!(rig.dig("www.internal", "A").is_empty(), "nobody could ever tell whose it is");
@@ -103,7 +105,8 @@ fn sealed_marks_are_read_with_their_key_and_refused_without() {
     // Encrypted anew it says the same: nothing is sent.
     assert_eq!(rig.apply(&create(2)).0, 204);
     assert_eq!((rig.serial(), rig.dig("edns-a-www.internal", "TXT")), (serial, text));
-    let (status, words) = rig.apply(&json!({"create": [record("b.internal", "A", &["10.0.0.1"]), sealed("b.internal", "other", 3)]}));
+    let (status, words) =
+        rig.apply(&json!({"create": [record("b.internal", "A", &["10.0.0.1"]), sealed("b.internal", "other", 3)]}));
     assert!(status == 500 && words.contains("OwnerMismatch"), "{words}");
     assert!(rig.list().iter().any(|one| one["dnsName"] == "edns-a-www.internal"), "its registry finds it");
     let delete = json!({"delete": [record("www.internal", "A", &["10.0.0.1"]), sealed("www.internal", "me", 4)]});
@@ -165,7 +168,10 @@ fn the_configuration_is_read_again() {
         assert!([200, 503].contains(&status), "{status}");
         (rig.dig("b.internal", "A") == ["10.0.0.1"]).then_some(())
     });
-    assert_eq!(rig.apply(&json!({"delete": [record("a.internal", "A", &["10.0.0.1"]), mark("a.internal", "A")]})).0, 500);
+    assert_eq!(
+        rig.apply(&json!({"delete": [record("a.internal", "A", &["10.0.0.1"]), mark("a.internal", "A")]})).0,
+        500
+    );
     assert_eq!(rig.dig("a.internal", "A"), ["10.0.0.1"], "that was the old owner's");
 }
 

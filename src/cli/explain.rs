@@ -12,7 +12,7 @@ use super::records;
 use super::render::waits;
 use super::site;
 use super::words::values;
-use crate::model::{Claims, Name, RrType, reverse_name, is_reverse};
+use crate::model::{Claims, Name, RrType, is_reverse, reverse_name};
 use crate::ownership::{Classifier, Writer};
 use crate::source::{Config, Loaded};
 use crate::spec::Zones;

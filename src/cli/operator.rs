@@ -9,6 +9,7 @@ use super::printer::Printer;
 use super::{site, watch};
 use crate::cluster::Target;
 use crate::operator::{OperatorSettings, operate};
+use crate::webhook::{MAX_BODY_SIZE, WebhookSettings};
 
 /// `operator`.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,12 +44,39 @@ pub struct OperatorArgs {
     /// When the deletion of an object is given up whose records cannot be deleted, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "3600")]
     let_go_after: u64,
+    /// Serve ExternalDNS's webhook API from this process, too, while it leads
+    #[arg(long)]
+    webhook: bool,
+    /// With --webhook: at this address
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8888", requires = "webhook")]
+    webhook_listen: SocketAddr,
+    /// With --webhook: send nothing for ExternalDNS, and log what would be done
+    #[arg(long, requires = "webhook")]
+    webhook_dry_run: bool,
+    /// With --webhook: let ExternalDNS take record sets over that nobody has marked
+    #[arg(long, requires = "webhook")]
+    adopt_unmarked: bool,
 }
 
 /// Runs until it is stopped.
 pub async fn operator(args: OperatorArgs, config: Option<PathBuf>, printer: &mut Printer) -> Exit {
     let Some(config) = site::configuration(config, printer) else { return Exit::Error };
+    if args.webhook && config.webhook.is_none() {
+        printer.error(&format!(
+            "{} has no `webhook:` section, which --webhook needs; give at least `webhook: {{owner: ID}}` with the --txt-owner-id of ExternalDNS",
+            config.path.display()
+        ));
+        return Exit::Error;
+    }
+    let webhook = args.webhook.then(|| WebhookSettings {
+        listen: args.webhook_listen,
+        ops_listen: None,
+        dry_run: args.webhook_dry_run,
+        adopt_unmarked: args.adopt_unmarked,
+        max_body_size: MAX_BODY_SIZE,
+    });
     let settings = OperatorSettings {
+        webhook,
         target: Target { kubeconfig: args.kubeconfig, context: args.context },
         namespace: args.namespace.filter(|namespace| !namespace.is_empty()),
         lease: args.lease,

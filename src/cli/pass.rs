@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::exit::Exit;
 use super::site::{Seat, seats};
-use crate::model::{Claim, Claims, Name, ObjectId, ObjectState, RrType, rdata, is_reverse};
+use crate::model::{Claim, Claims, Name, ObjectId, ObjectState, RrType, is_reverse, rdata};
 use crate::ownership::{Fence, Standing};
 use crate::plan::{Change, Plan};
 use crate::source::{Config, Loaded};

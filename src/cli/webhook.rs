@@ -52,7 +52,7 @@ pub async fn webhook(args: WebhookArgs, config: Option<PathBuf>, printer: &mut P
     let numbers: Arc<Numbers> = Arc::default();
     let stop = watch::stop_by_signal();
     let refused = Arc::clone(&numbers);
-    let first = Term { config: config.clone(), webhook, gate: None, tell: None };
+    let first = Term { config: config.clone(), webhook, may_write: None, tell: None };
     let (begin, terms) = tokio::sync::watch::channel(Some(first));
     let mut followed = follow(config, move || refused.reload_refused());
     let ended = stop.clone();
@@ -61,11 +61,15 @@ pub async fn webhook(args: WebhookArgs, config: Option<PathBuf>, printer: &mut P
             while followed.config.changed().await.is_ok() {
                 let config = followed.config.borrow_and_update().clone();
                 let Some(webhook) = config.webhook.clone() else {
-                    tracing::error!("the new configuration has no `webhook:` section; the version before stays in force");
+                    tracing::error!(
+                        "the new configuration has no `webhook:` section; the version before stays in force"
+                    );
                     continue;
                 };
-                tracing::info!("the configuration was read again; where its zones are others, ExternalDNS has to be restarted, too: it asks for them once");
-                begin.send_replace(Some(Term { config, webhook, gate: None, tell: None }));
+                tracing::info!(
+                    "the configuration was read again; where its zones are others, ExternalDNS has to be restarted, too: it asks for them once"
+                );
+                begin.send_replace(Some(Term { config, webhook, may_write: None, tell: None }));
             }
         };
         tokio::select! {

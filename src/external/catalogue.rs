@@ -41,7 +41,8 @@ impl Catalogue {
             touched.extend(self.notes.update(rules, view, name));
             touched.insert(name.clone());
             // Whether an ownership TXT is shown hangs on whether its record is there.
-            let types = |view: &View| view.node(name).map(|node| node.sets().map(|set| set.rtype).collect::<BTreeSet<_>>());
+            let types =
+                |view: &View| view.node(name).map(|node| node.sets().map(|set| set.rtype).collect::<BTreeSet<_>>());
             let (before, now) = (types(old).unwrap_or_default(), types(view).unwrap_or_default());
             for rtype in before.symmetric_difference(&now) {
                 touched.extend(external_dns::txt_names(&rules.external_dns, &rules.zone, name, *rtype));

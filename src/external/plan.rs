@@ -270,7 +270,8 @@ impl Desk<'_> {
         let World { rules, view, .. } = self.world;
         let there = || {
             let opened = rules.txt_key.as_ref()?.open(value)?;
-            let same = |there: &Rdata| external_dns::read(rules.txt_key.as_ref(), there) == external_dns::parse(&opened);
+            let same =
+                |there: &Rdata| external_dns::read(rules.txt_key.as_ref(), there) == external_dns::parse(&opened);
             view.get(at, RrType::TXT)?.values.into_iter().find(same)
         };
         there().unwrap_or_else(|| value.clone())

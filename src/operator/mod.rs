@@ -16,6 +16,7 @@ mod entry;
 mod index;
 mod jobs;
 mod numbers;
+mod provider;
 mod report;
 mod run;
 mod seats;

@@ -56,6 +56,7 @@ impl Counts {
 pub struct Board {
     counts: Mutex<Counts>,
     statuses: Mutex<BTreeMap<Name, watch::Receiver<Arc<ZoneStatus>>>>,
+    modes: Mutex<BTreeMap<Name, bool>>,
     /// Failed renewals and looks at the lease.
     pub lease_errors: Arc<AtomicU64>,
     /// Changes of the configuration that were refused.
@@ -71,6 +72,16 @@ impl Board {
     /// The zones whose workers run.
     pub fn set_zones(&self, zones: BTreeMap<Name, watch::Receiver<Arc<ZoneStatus>>>) {
         *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = zones;
+    }
+
+    /// Whether each zone is only looked at; none is known before all lists are complete.
+    pub fn set_modes(&self, modes: BTreeMap<Name, bool>) {
+        *self.modes.lock().unwrap_or_else(PoisonError::into_inner) = modes;
+    }
+
+    /// Whether nobody wishes that a zone be only looked at, as far as that is known.
+    pub fn may_write(&self, zone: &Name) -> bool {
+        self.modes.lock().unwrap_or_else(PoisonError::into_inner).get(zone) == Some(&false)
     }
 
     fn counts(&self) -> Counts {

@@ -10,11 +10,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::numbers::Board;
+use super::provider::{Page, Provider};
 use super::term::{End, Setting, Term};
 use crate::cluster::{Access, CallError, Calls, Lead, Leading, LeaseSettings, Resource, Target, keep};
 use crate::metrics;
 use crate::model::Name;
 use crate::source::{Config, follow};
+use crate::webhook::{self, Numbers, WebhookSettings};
 use crate::zone::PastBrake;
 
 /// How an operator runs.
@@ -38,6 +40,8 @@ pub struct OperatorSettings {
     pub stale_after: Duration,
     /// When a deletion that cannot be done is given up.
     pub let_go_after: Duration,
+    /// How ExternalDNS's webhook is served from here; none: it is not.
+    pub webhook: Option<WebhookSettings>,
 }
 
 /// Why an operator ended.
@@ -64,6 +68,9 @@ pub enum Stopped {
         /// Why not.
         error: std::io::Error,
     },
+    /// ExternalDNS's webhook cannot be served.
+    #[error(transparent)]
+    Webhook(#[from] webhook::Stopped),
 }
 
 /// Runs until `stop`. `say` tells a person what happens.
@@ -76,21 +83,49 @@ pub async fn operate(
     stop: CancellationToken,
     say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), Stopped> {
+    // A webhook that cannot serve ends the process, and no other way round.
+    let stop = stop.child_token();
+    let numbers: Arc<Numbers> = Arc::default();
+    // Its port is open before anything else: ExternalDNS gives up after five tries.
+    let mut provider =
+        settings.webhook.clone().map(|webhook| Provider::open(webhook, Arc::clone(&numbers), stop.clone()));
+    let operated = operate_records(settings, config, &stop, (numbers, &mut provider), say).await;
+    stop.cancel();
+    if let Some(provider) = provider {
+        provider.end().await?;
+    }
+    operated
+}
+
+async fn operate_records(
+    settings: OperatorSettings,
+    config: Config,
+    stop: &CancellationToken,
+    (numbers, provider): (Arc<Numbers>, &mut Option<Provider>),
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), Stopped> {
     let access = Access::find(&settings.target).await?;
     let board = Arc::new(Board::default());
     board.count(|counts| counts.missing = vec!["the API server".to_owned()]);
     if let Some(address) = settings.listen {
-        let served = metrics::serve(address, board.clone(), stop.clone()).await;
+        let page: Arc<dyn metrics::Health> = match provider {
+            Some(_) => Arc::new(Page { board: Arc::clone(&board), numbers }),
+            None => board.clone(),
+        };
+        let served = metrics::serve(address, page, stop.clone()).await;
         let served = served.map_err(|error| Stopped::Listen { address, error })?;
         say(&format!("metrics at http://{served}/metrics"));
     }
     let identity = identity();
     let calls = Calls::new(access.client()?, identity.clone());
-    let Some(instance) = instance(&calls, &stop, say).await else { return Ok(()) };
+    let Some(instance) = instance(&calls, stop, say).await else { return Ok(()) };
     let namespace = settings.namespace.clone().unwrap_or_else(|| access.namespace().to_owned());
     say(&format!("{} is {instance}; waiting for the lease {namespace}/{}", access.server(), settings.lease));
     board.count(|counts| counts.missing.clear());
 
+    if let Some(provider) = provider {
+        provider.report_to(Calls::new(access.client()?, calls_reporter()));
+    }
     let lead = Lead::default();
     let (told, mut leading) = watch::channel(Leading::No(None));
     // The Lease has connections of its own, so that nothing that is written can hold it up.
@@ -116,6 +151,7 @@ pub async fn operate(
                 say(&format!("{holder} leads"));
             }
             board.count(|counts| counts.leader = false);
+            provider.iter().for_each(Provider::rest);
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = leading.changed() => if changed.is_err() { break },
@@ -123,7 +159,7 @@ pub async fn operate(
             continue;
         };
         // Whoever answers now may be another cluster at the same address, with objects of its own.
-        match self::instance(&calls, &stop, say).await {
+        match self::instance(&calls, stop, say).await {
             Some(now) if now == instance => {}
             Some(now) => return Err(Stopped::AnotherCluster { was: instance, now }),
             None => break,
@@ -143,8 +179,10 @@ pub async fn operate(
             board: Arc::clone(&board),
         };
         say("leading");
+        board.set_modes(BTreeMap::new());
+        provider.iter().for_each(|provider| provider.lead(&setting.config, &instance, &lead, &board));
         let mut term = Term::new(setting);
-        let end = term.run(&mut past, number, &mut leading, &stop, &mut followed.versions).await;
+        let end = term.run(&mut past, number, &mut leading, stop, &mut followed.versions).await;
         drop(term);
         match end {
             End::Stopped => break,

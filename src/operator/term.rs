@@ -274,6 +274,7 @@ impl Term {
         self.reports = beginnings.keys().map(|zone| (zone.clone(), Report::unheard())).collect();
         self.seats.start(&self.setting.config, beginnings)?;
         self.observing = observing;
+        self.setting.board.set_modes(self.observing.clone());
         self.setting
             .board
             .set_zones(self.seats.iter().map(|(zone, seat)| (zone.clone(), seat.status.clone())).collect());

@@ -131,6 +131,7 @@ impl Term {
         match self.seats.restart(zone, Beginning { observe, claims, past }).await {
             Ok(()) => {
                 self.observing.insert(zone.clone(), observe);
+                self.setting.board.set_modes(self.observing.clone());
                 self.reports.insert(zone.clone(), Report::unheard());
                 let statuses = self.seats.iter().map(|(zone, seat)| (zone.clone(), seat.status.clone())).collect();
                 self.setting.board.set_zones(statuses);

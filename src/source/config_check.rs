@@ -234,7 +234,8 @@ impl Checker<'_> {
     fn txt_key(&mut self, raw: &RawWebhook) -> Option<TxtKey> {
         let file = raw.txt_encrypt_key_file.as_ref()?;
         let read = self.read_secret(&file.value.0);
-        let key = read.and_then(|text| TxtKey::parse(text.as_bytes()).map_err(|error| format!("{}: {error}", file.value.0)));
+        let key =
+            read.and_then(|text| TxtKey::parse(text.as_bytes()).map_err(|error| format!("{}: {error}", file.value.0)));
         key.map_err(|message| self.error(file, message)).ok()
     }
 

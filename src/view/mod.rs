@@ -187,7 +187,8 @@ impl View {
     /// The names at which this view and an older one of the same zone differ, in subtree order. Costs what changed, where
     /// this one came from the other by changes.
     pub fn names_apart(&self, old: &View) -> Vec<Name> {
-        let (mut new, mut old) = (self.store.apart_from(&old.store).peekable(), old.store.apart_from(&self.store).peekable());
+        let (mut new, mut old) =
+            (self.store.apart_from(&old.store).peekable(), old.store.apart_from(&self.store).peekable());
         let mut names = Vec::new();
         loop {
             let key = match (new.peek(), old.peek()) {

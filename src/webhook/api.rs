@@ -33,7 +33,7 @@ const MEDIA: &str = "application/external.dns.webhook+json;version=1";
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Octets of a list that ExternalDNS takes (`--webhook-provider-max-body-size`).
-const LONGEST_REPLY: usize = 32 << 20;
+const LONGEST_REPLY: usize = super::run::MAX_BODY_SIZE;
 
 /// Culprits that an answer names; the log has all.
 const SHOWN: usize = 20;
@@ -88,7 +88,8 @@ impl Api {
             if !before.contains(&key) {
                 tracing::warn!(reason = one.reason, resource = one.resource, "{one}");
                 if let Some(tell) = &self.tell {
-                    let zone = Name::parse(&one.name).ok().and_then(|name| self.zones.of(&name).map(|zone| zone.name.clone()));
+                    let zone =
+                        Name::parse(&one.name).ok().and_then(|name| self.zones.of(&name).map(|zone| zone.name.clone()));
                     tell(zone.as_ref(), one);
                 }
             }
@@ -132,7 +133,10 @@ pub async fn answer(api: Option<Arc<Api>>, numbers: Arc<Numbers>, request: Reque
         numbers.asked(operation, StatusCode::SERVICE_UNAVAILABLE.as_u16());
         // Read to its end: a connection that is closed in the middle is one of the things at which ExternalDNS ends.
         let _ = body::read(request.into_body(), 0).await;
-        return respond(Reply::words(StatusCode::SERVICE_UNAVAILABLE, "nothing is served here now: another replica leads, or the configuration is read"));
+        return respond(Reply::words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "nothing is served here now: another replica leads, or the configuration is read",
+        ));
     };
     // In a task of its own: should there be a bug, the caller gets a 500 and no broken connection.
     let task = tokio::spawn(async move {

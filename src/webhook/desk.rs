@@ -204,7 +204,11 @@ impl Desk {
     async fn make(&mut self, wish: &ZoneWish) -> Answer {
         let mut answer = Answer::default();
         if self.settings.gate.as_ref().is_some_and(|gate| !gate()) {
-            answer.stopped = Some(("NotLeading", "another replica leads".to_owned()));
+            answer.stopped = Some((
+                "NotWriting",
+                "this replica does not lead, is not ready to, or a person set the zone's DNSZone to mode: Observe"
+                    .to_owned(),
+            ));
             return answer;
         }
         for last in [false, true] {

@@ -12,5 +12,5 @@ mod state;
 
 pub use api::Tell;
 pub use numbers::Numbers;
-pub use run::{Stopped, WebhookSettings, serve};
-pub use site::Term;
+pub use run::{MAX_BODY_SIZE, Stopped, WebhookSettings, serve};
+pub use site::{MayWrite, Term};

@@ -154,12 +154,8 @@ impl Wishes {
 }
 
 fn sit(place: Place, claims: Claims, board: &Arc<DhcidBoard>, stop: &CancellationToken) -> Result<Seat, EngineError> {
-    let options = EngineOptions {
-        role: Role::Resident,
-        one_tenant: true,
-        release: place.release,
-        ..EngineOptions::default()
-    };
+    let options =
+        EngineOptions { role: Role::Resident, one_tenant: true, release: place.release, ..EngineOptions::default() };
     let mut engine = Engine::new(place.server, place.rules, options)?;
     engine.join(board);
     let (told, claims) = watch::channel(Arc::new(claims));

@@ -33,6 +33,9 @@ pub struct WebhookSettings {
     pub max_body_size: usize,
 }
 
+/// Octets of a body that are taken where nobody says otherwise: what ExternalDNS itself takes.
+pub const MAX_BODY_SIZE: usize = 32 << 20;
+
 /// Why a webhook does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {

@@ -22,6 +22,9 @@ use crate::spec::{ZoneEntry, Zones};
 use crate::zone::worker::Gate;
 use crate::zone::{DhcidBoard, Engine, EngineError, EngineOptions, Role};
 
+/// Whether a zone may be written to now.
+pub type MayWrite = Arc<dyn Fn(&Name) -> bool + Send + Sync>;
+
 /// What a term begins with.
 #[derive(Clone)]
 pub struct Term {
@@ -29,8 +32,8 @@ pub struct Term {
     pub config: Config,
     /// For whom.
     pub webhook: WebhookConfig,
-    /// Asked before anything is written; none: it may.
-    pub gate: Option<Gate>,
+    /// Asked before anything is written to a zone; none: it may.
+    pub may_write: Option<MayWrite>,
     /// Who hears of what is refused, beside the log.
     pub tell: Option<Tell>,
 }
@@ -54,7 +57,7 @@ impl Site {
         numbers: &Arc<Numbers>,
         state: &Arc<State>,
     ) -> Result<Site, EngineError> {
-        let Term { config, webhook, gate, tell } = term;
+        let Term { config, webhook, may_write, tell } = term;
         let stop = CancellationToken::new();
         let owners = Arc::new(Owners { own: webhook.owner.clone(), migrate_from: webhook.migrate_from.clone() });
         let board: Arc<DhcidBoard> = Arc::default();
@@ -62,6 +65,8 @@ impl Site {
         for server in &config.servers {
             let connection = Arc::new(Server::new(server.server.clone()));
             for zone in server.zones.iter().filter(|zone| webhook.serves(&zone.rules.zone)) {
+                let (may, apex) = (may_write.clone(), zone.rules.zone.clone());
+                let gate = may.map(|may| -> Gate { Arc::new(move || may(&apex)) });
                 let desk = DeskSettings {
                     owners: Arc::clone(&owners),
                     default_ttl: webhook.default_ttl.unwrap_or(zone.default_ttl),

@@ -276,7 +276,7 @@ mod tests {
             external_dns: Vec::new(),
             nix_prefix: "nix.".into(),
             txt_key: None,
-        adopt_from: Vec::new(),
+            adopt_from: Vec::new(),
             brake: BrakeLimit::default(),
             observe: false,
         }
