@@ -131,8 +131,8 @@ fn corpus_and_mutations_of_it() {
     eprintln!("KNOTWORK_FUZZ_SEED={seed} KNOTWORK_FUZZ_RUNS={runs}");
     for (name, entry) in ENTRIES {
         let begun = std::time::Instant::now();
-        // YAML takes a hundred times as long as a message.
-        let runs = if matches!(*name, "manifest" | "config") { runs / 10 } else { runs };
+        // YAML takes a hundred times as long as a message, and so does planning.
+        let runs = if matches!(*name, "manifest" | "config" | "changes") { runs / 10 } else { runs };
         let mut random = Random(seed);
         let mut pool = corpus(name);
         assert!(pool.len() >= 3, "fuzz/corpus/{name} is nearly empty");

@@ -112,9 +112,11 @@ pub fn mark_target(value: &[u8]) -> String {
     }
 }
 
-/// The root, which an MX may name (RFC 7505), keeps its dot.
+/// The root, which an MX may name (RFC 7505), keeps its dot, and so does a name of one label: without it nobody knows whether
+/// it is meant to be whole.
 fn without_dot(mut text: String) -> String {
-    if text.ends_with('.') && !text.ends_with(" .") && text.len() > 1 {
+    let name = text.rsplit(' ').next().unwrap_or_default();
+    if name.strip_suffix('.').is_some_and(|name| name.contains('.')) {
         text.pop();
     }
     text

@@ -87,10 +87,10 @@ impl Desk<'_> {
     fn set(&mut self, rtype: RrType, wish: &SetWish) -> Result<Option<Change>, Denied> {
         let old = self.data(rtype);
         let pairs: Vec<&MarkWish> = self.wish.marks.iter().filter(|mark| speaks_of(mark, rtype)).collect();
-        let paired: Vec<Name> = pairs
+        let paired: Vec<registry::Pair> = pairs
             .iter()
             .filter(|mark| mark.wanted.is_at_or_below(&self.world.rules.zone))
-            .map(|mark| mark.wanted.clone())
+            .map(|mark| (mark.wanted.clone(), mark.rtype.is_some()))
             .collect();
         let World { rules, view, owners, .. } = self.world;
         let found = match &old {
@@ -417,8 +417,9 @@ impl Desk<'_> {
 const NEIGHBOURS: &[RrType] =
     &[RrType::CNAME, RrType::A, RrType::AAAA, RrType::TXT, RrType::MX, RrType::SRV, RrType::NAPTR];
 
+/// One without a type says nothing of AAAA, which came later, and nothing of texts, beside which it always stood.
 fn speaks_of(mark: &MarkWish, rtype: RrType) -> bool {
-    mark.rtype.map_or(rtype != RrType::AAAA, |only| only == rtype)
+    mark.rtype.map_or(!matches!(rtype, RrType::AAAA | RrType::TXT), |only| only == rtype)
 }
 
 /// Whether a TXT value is data: neither anybody's ownership mark nor a note of ours.

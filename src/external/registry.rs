@@ -46,11 +46,14 @@ impl Registration {
     }
 }
 
+/// A place that a request pairs with a set, and whether its name has the set's type in it.
+pub type Pair = (Name, bool);
+
 /// All of them that speak of a set: at the places that the configured affixes give, the forms without an affix, our own alias,
 /// and `more`, places that a request pairs with the set.
-pub fn registrations(rules: &ZoneRules, view: &View, name: &Name, rtype: RrType, more: &[Name]) -> Vec<Registration> {
+pub fn registrations(rules: &ZoneRules, view: &View, name: &Name, rtype: RrType, more: &[Pair]) -> Vec<Registration> {
     let mut places = external_dns::txt_names(&rules.external_dns, &rules.zone, name, rtype);
-    more.iter().for_each(|place| {
+    more.iter().for_each(|(place, _)| {
         if !places.contains(place) {
             places.push(place.clone());
         }
@@ -63,9 +66,9 @@ pub fn registrations(rules: &ZoneRules, view: &View, name: &Name, rtype: RrType,
             let type_said = typed.then_some(rtype);
             covered.iter().any(|covered| covered.name == *name && covered.rtype == type_said)
         };
-        let paired = more.contains(&at);
-        let is_typed = says(true) || (paired && !says(false));
-        if !is_typed && (!says(false) || rtype == RrType::AAAA) {
+        let paired = more.iter().find(|(place, _)| *place == at).map(|(_, is_typed)| *is_typed);
+        let is_typed = says(true) || (paired == Some(true) && !says(false));
+        if !is_typed && (!(says(false) || paired == Some(false)) || rtype == RrType::AAAA) {
             continue;
         }
         for value in set.values {
@@ -116,7 +119,7 @@ pub fn may_write(
     facts: &NameFacts,
     rtype: RrType,
     owners: &Owners,
-    more: &[Name],
+    more: &[Pair],
     adopt_unmarked: bool,
 ) -> Result<Vec<Registration>, Denied> {
     let (name, found) = (&facts.name, registrations(rules, view, &facts.name, rtype, more));
@@ -172,7 +175,7 @@ pub fn may_create(
     facts: &NameFacts,
     rtype: RrType,
     owners: &Owners,
-    more: &[Name],
+    more: &[Pair],
 ) -> Result<Vec<Registration>, Denied> {
     foreign_sign(facts, rtype, owners, true)?;
     let found = registrations(rules, view, &facts.name, rtype, more);

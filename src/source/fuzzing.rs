@@ -12,7 +12,7 @@ use super::prune::prune;
 use crate::spec::schema::mismatches;
 use crate::spec::{Lowered, Rights, Text, Zones};
 
-/// The text as a configuration. What names a file (`tsig`) or makes one be read (no `instance`) is taken out first, so
+/// The text as a configuration. What names a file (`tsig`, `txtEncryptKeyFile`) or makes one be read (no `instance`) is taken out first, so
 /// that no input can lead to one.
 pub fn read_config(text: &str) -> Option<Config> {
     let _ = keyfile::from_bind(text, None, None);
@@ -24,6 +24,9 @@ pub fn read_config(text: &str) -> Option<Config> {
     let mut raw = from_tree::<RawConfig>(&prune(&tree, &strange, false).tree).ok()?;
     for server in raw.servers.iter_mut().flat_map(|servers| &mut servers.value) {
         server.tsig = None;
+    }
+    if let Some(webhook) = &mut raw.webhook {
+        webhook.txt_encrypt_key_file = None;
     }
     if raw.instance.is_none() {
         raw.instance = Some(At { value: Text::from("fuzz"), place: (1, 1) });

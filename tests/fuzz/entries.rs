@@ -3,6 +3,9 @@
 //! `tests/fuzz_corpus.rs` runs these on stable Rust, `fuzz/` under libFuzzer.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "changes.rs"]
+pub mod changes;
+
 use std::collections::HashSet;
 
 use knotwork::dns::Message;
@@ -25,6 +28,8 @@ pub const ENTRIES: &[(&str, Entry)] = &[
     ("marker", marker),
     ("manifest", manifest),
     ("endpoint", endpoint),
+    ("changes", changes::changes),
+    ("desired", changes::desired),
     ("config", config),
     ("name", name),
     ("rdata_text", rdata_text),
