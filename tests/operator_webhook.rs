@@ -80,6 +80,44 @@ fn the_leader_serves_external_dns_and_the_next_one_after_it() {
     assert_eq!(world.dig("after.internal", "A"), ["10.0.0.4"]);
 }
 
+/// A Service finds the replica that serves by a label of its pod.
+#[test]
+fn the_leaders_pod_carries_the_label() {
+    let Some(world) = World::start() else { return };
+    world.configure("webhook: {owner: me}\n");
+    let pods: String = ["kw-a", "kw-b"]
+        .map(|name| {
+            format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: default, labels: {{app: kw, dns.knotwork.dev/leader: \"true\"}}}}\nspec: {{automountServiceAccountToken: false, containers: [{{name: x, image: x}}]}}\n")
+        })
+        .concat();
+    // Nobody makes it where there is no controller manager, and a pod needs one.
+    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, namespace: default}\n";
+    world.cluster.must_apply(&format!("{account}{pods}"));
+    let labelled = |world: &World| {
+        world.cluster.must(&[
+            "get",
+            "pods",
+            "-l",
+            "dns.knotwork.dev/leader=true",
+            "-o",
+            "jsonpath={.items[*].metadata.name}",
+        ])
+    };
+    let kubeconfig = world.cluster.kubeconfig_of("admin");
+    let start = |name: &str| {
+        let listen = format!("127.0.0.1:{}", free_port());
+        let flags = ["--webhook", "--webhook-listen", &listen, "--lease-duration", "3"];
+        world.operator_in(name, &kubeconfig, &flags, &[("POD_NAME", name)])
+    };
+    let first = start("kw-a");
+    first.wait_leading();
+    let second = start("kw-b");
+    world.until("only the leader to carry it", |world| labelled(world) == "kw-a");
+    drop(first);
+    second.wait_leading();
+    world.until("the next one to carry it", |world| labelled(world).contains("kw-b"));
+}
+
 #[test]
 fn a_webhook_that_cannot_serve_ends_the_operator_and_says_why() {
     let Some(world) = World::start() else { return };

@@ -139,6 +139,22 @@ impl Calls {
         timely(what, api.patch_status(&seen.name, &PatchParams::default(), &Patch::Merge(&patch))).await.map(Seen::of)
     }
 
+    /// Puts a label on an object, or takes it off.
+    ///
+    /// # Errors
+    /// Every [`CallError`].
+    pub async fn label(
+        &self,
+        resource: Resource,
+        (namespace, name): (&str, &str),
+        label: &str,
+        value: Option<&str>,
+    ) -> Result<Seen, CallError> {
+        let patch = json!({"metadata": {"labels": {label: value}}});
+        let api = self.api(resource, namespace);
+        timely("set the label", api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await.map(Seen::of)
+    }
+
     /// Creates an object without a namespace.
     ///
     /// # Errors

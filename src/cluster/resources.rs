@@ -24,6 +24,8 @@ pub enum Resource {
     Namespace,
     /// `Event` of events.k8s.io.
     Event,
+    /// `Pod`: our own.
+    Pod,
 }
 
 /// The names of our own CRDs whose objects carry finalizers or decisions.
@@ -40,6 +42,7 @@ impl Resource {
             Resource::Crd => "customresourcedefinitions",
             Resource::Namespace => "namespaces",
             Resource::Event => "events",
+            Resource::Pod => "pods",
         }
     }
 
@@ -52,6 +55,7 @@ impl Resource {
             Resource::Crd => ("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
             Resource::Namespace => ("", "v1", "Namespace"),
             Resource::Event => ("events.k8s.io", "v1", "Event"),
+            Resource::Pod => ("", "v1", "Pod"),
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), self.plural())
     }

@@ -1,6 +1,7 @@
 //! ExternalDNS's webhook in the operator's process: it answers while this replica leads, and says 503 while another does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -25,8 +26,15 @@ pub struct Provider {
     refused: Option<mpsc::Receiver<(Name, Refused)>>,
     tell: Tell,
     serving: Option<JoinHandle<Result<(), webhook::Stopped>>>,
-    _herald: Option<AbortOnDropHandle<()>>,
+    leads: watch::Sender<bool>,
+    _heralds: Vec<AbortOnDropHandle<()>>,
 }
+
+/// The label of the pod whose webhook serves, for the selector of a Service.
+pub const LEADER: &str = "dns.knotwork.dev/leader";
+
+/// Between two tries to label the pod.
+const AGAIN: Duration = Duration::from_secs(5);
 
 impl Provider {
     /// Opens the port. Should that fail, or serving end, `stop` is cancelled, and [`Provider::end`] tells why.
@@ -45,12 +53,24 @@ impl Provider {
             stop.cancel();
             served
         });
-        Provider { terms, refused: Some(refused), tell, serving: Some(serving), _herald: None }
+        Provider {
+            terms,
+            refused: Some(refused),
+            tell,
+            serving: Some(serving),
+            leads: watch::channel(false).0,
+            _heralds: Vec::new(),
+        }
     }
 
-    /// From here on refusals become events at the objects of their zones.
-    pub fn report_to(&mut self, calls: Calls) {
+    /// From here on refusals become events at the objects of their zones, and `pod`, ours in that namespace, is labelled while
+    /// we lead.
+    pub fn report_to(&mut self, calls: Calls, pod: Option<(String, String)>) {
         let Some(mut refused) = self.refused.take() else { return };
+        if let Some(pod) = pod {
+            let labelled = tokio::spawn(label(calls.clone(), pod, self.leads.subscribe()));
+            self._heralds.push(AbortOnDropHandle::new(labelled));
+        }
         let herald = tokio::spawn(async move {
             while let Some((zone, refused)) = refused.recv().await {
                 if let Err(error) = report(&calls, &zone, &refused).await {
@@ -58,7 +78,7 @@ impl Provider {
                 }
             }
         });
-        self._herald = Some(AbortOnDropHandle::new(herald));
+        self._heralds.push(AbortOnDropHandle::new(herald));
     }
 
     /// This replica leads with this configuration.
@@ -78,11 +98,13 @@ impl Provider {
         let may_write = Arc::new(move |zone: &Name| lead.holds() && board.may_write(zone));
         let tell = Some(Arc::clone(&self.tell));
         self.terms.send_replace(Some(Term { config, webhook, may_write: Some(may_write), tell }));
+        self.leads.send_if_modified(|leads| !std::mem::replace(leads, true));
     }
 
     /// Another one leads, or nobody.
     pub fn rest(&self) {
         self.terms.send_if_modified(|term| term.take().is_some());
+        self.leads.send_if_modified(|leads| std::mem::replace(leads, false));
     }
 
     /// Why it ended, if it did by itself.
@@ -93,6 +115,26 @@ impl Provider {
         match self.serving.take() {
             Some(serving) => serving.await.unwrap_or(Ok(())),
             None => Ok(()),
+        }
+    }
+}
+
+/// Keeps the label of our pod as it should be; one that a process before us left is taken off.
+async fn label(calls: Calls, (namespace, pod): (String, String), mut leads: watch::Receiver<bool>) {
+    let mut said = false;
+    loop {
+        let value = leads.borrow_and_update().then_some("true");
+        let set = calls.label(Resource::Pod, (&namespace, &pod), LEADER, value).await;
+        if let Err(error) = &set
+            && !std::mem::replace(&mut said, true)
+        {
+            tracing::warn!(
+                "the label {LEADER} of the pod {namespace}/{pod} cannot be set, by which a Service finds the replica that serves ExternalDNS (config/rbac/webhook.yaml gives the right): {error}"
+            );
+        }
+        tokio::select! {
+            changed = leads.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(AGAIN), if set.is_err() => {}
         }
     }
 }

@@ -124,7 +124,8 @@ async fn operate_records(
     board.count(|counts| counts.missing.clear());
 
     if let Some(provider) = provider {
-        provider.report_to(Calls::new(access.client()?, calls_reporter()));
+        let pod = std::env::var("POD_NAME").ok().filter(|pod| !pod.is_empty()).map(|pod| (namespace.clone(), pod));
+        provider.report_to(Calls::new(access.client()?, calls_reporter()), pod);
     }
     let lead = Lead::default();
     let (told, mut leading) = watch::channel(Leading::No(None));
