@@ -188,3 +188,43 @@ fn a_server_that_is_away_is_told_by_503() {
     assert_eq!(rig.apply(&other).0, 204);
     assert_eq!(rig.dig("two.internal", "A"), ["10.0.0.2"]);
 }
+
+/// With a prefix that ends in a dot the ownership TXT stands below its record, where it may: below an alias it may, below a
+/// DNAME nothing may. And a DNAME changes in two messages, since old servers die of one.
+#[test]
+fn ownership_below_a_cname_stays_there_and_below_a_dname_has_no_place() {
+    let Some(rig) = Rig::start() else { return };
+    let below = |name: &str, rtype: &str| {
+        let mut mark = mark(name, rtype);
+        mark["dnsName"] = json!(format!("edns-{}.{name}", rtype.to_lowercase()));
+        mark
+    };
+    let body = |list: &str, target: &str| {
+        let sets = ["CNAME", "DNAME"].map(|rtype| {
+            let name = format!("{}.internal", rtype.to_lowercase());
+            [record(&name, rtype, &[target]), below(&name, rtype)]
+        });
+        json!({list: sets.concat()})
+    };
+    assert_eq!(rig.apply(&body("create", "one.example.net")), (204, String::new()));
+    assert_eq!(rig.dig("edns-cname.cname.internal", "TXT"), [OWN]);
+    assert!(rig.dig("_edns-cname.cname.internal", "TXT").is_empty(), "there it would be lost on the way back");
+    assert!(rig.dig("_edns-dname-dname.internal", "TXT").contains(&OWN.to_owned()));
+    let shown = rig.list();
+    for rtype in ["cname", "dname"] {
+        let at = format!("edns-{rtype}.{rtype}.internal");
+        assert!(shown.iter().any(|one| one["dnsName"] == at.as_str()), "{at} is not shown: {shown:#?}");
+    }
+    assert_eq!(rig.apply(&body("updateNew", "two.example.net")), (204, String::new()));
+    assert_eq!(rig.dig("cname.internal", "CNAME"), ["two.example.net."]);
+    assert_eq!(rig.dig("dname.internal", "DNAME"), ["two.example.net."]);
+    assert_eq!(rig.apply(&body("delete", "two.example.net")), (204, String::new()));
+    for (name, rtype) in [
+        ("cname.internal", "CNAME"),
+        ("dname.internal", "DNAME"),
+        ("edns-cname.cname.internal", "TXT"),
+        ("_edns-dname-dname.internal", "TXT"),
+    ] {
+        assert!(rig.dig(name, rtype).is_empty(), "{name} {rtype} stays behind");
+    }
+}

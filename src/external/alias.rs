@@ -1,7 +1,8 @@
-//! What ExternalDNS's registry cannot keep by itself, kept at `_edns-<type>` below the name that it speaks of.
+//! What ExternalDNS's registry cannot keep by itself, kept at `_edns-<type>` below the name that it speaks of, or for a DNAME,
+//! below which nothing can stand, at `_edns-dname-<label>` beside it.
 //!
 //! There are ownership TXTs that have no place where ExternalDNS wants them: outside the zone (`a-example.com` for the apex of
-//! `example.com`), at the CNAME that they speak of, or with a first label of more than 63 octets. And there are registries
+//! `example.com`), at the CNAME or below the DNAME that they speak of, or with a first label of more than 63 octets. And there are registries
 //! that write none. The node holds the ownership text as it is, so that every reader takes it for what it is, and beside it a
 //! note of ours: under which names ExternalDNS believes it to be, and whether the set wants PTRs. What is shown to ExternalDNS
 //! (`super::list`) is what it would have seen if everything had its place.
@@ -85,6 +86,19 @@ mod tests {
             external_dns::covered(&[], &at),
             [external_dns::Covered { name: n("ex.com"), rtype: Some(RrType::A) }]
         );
+    }
+
+    /// Below a DNAME there is no room; beside it there is.
+    #[test]
+    fn the_node_of_a_dname_stands_beside_it() {
+        let at = node(&n("old.ex.com"), RrType::DNAME).unwrap();
+        assert_eq!(at, n("_edns-dname-old.ex.com"));
+        assert!(is_node(&at));
+        assert_eq!(
+            external_dns::covered(&[], &at),
+            [external_dns::Covered { name: n("old.ex.com"), rtype: Some(RrType::DNAME) }]
+        );
+        assert_eq!(node(&n(&format!("{}.ex.com", "x".repeat(52))), RrType::DNAME), None, "a label has 63 octets");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use super::registry::{self, Denied, Owners, Registration};
 use super::request::{MarkWish, NameWish, SetWish, ZoneWish};
 use crate::model::{Name, Rdata, RrSet, RrType};
 use crate::ownership::{Classifier, Marker, NameFacts, SignIndex, ZoneRules, external_dns, txt};
-use crate::plan::{Action, Change, Edit, Guard, Plan, SET_LIMIT, as_seen, data_sets, mark_edits, set_edits, set_size};
+use crate::plan::{
+    Action, Change, Edit, Guard, Plan, SET_LIMIT, as_seen, data_sets, mark_edits, node_after, set_edits, set_size,
+};
 use crate::view::View;
 
 /// What a plan is made against.
@@ -48,7 +50,10 @@ pub fn plan(wish: &ZoneWish, world: World<'_>) -> Planned {
         let mut desk = Desk { world, facts: &facts, wish };
         for (rtype, set) in &wish.sets {
             match desk.set(*rtype, set) {
-                Ok(Some(change)) => planned.plan.changes.push(change),
+                Ok(Some(mut change)) => {
+                    let second = desk.second_half(&mut change, planned.plan.changes.len());
+                    planned.plan.changes.extend([change].into_iter().chain(second));
+                }
                 Ok(None) => planned.fulfilled += 1,
                 Err(denied) => planned.refused.push(Refused {
                     name: name.to_relaxed(),
@@ -207,8 +212,13 @@ impl Desk<'_> {
             let Some(value) = &pair.text else { continue };
             self.is_ours(value)?;
             text.get_or_insert_with(|| value.clone());
-            let own_cname = matches!(rtype, RrType::CNAME | RrType::DNAME) && pair.wanted.is_at_or_below(self.name());
-            if pair.wanted.is_at_or_below(&rules.zone) && !own_cname {
+            // Nothing can stand beside a CNAME, and nothing below a DNAME.
+            let has_room = match rtype {
+                RrType::CNAME => pair.wanted != *self.name(),
+                RrType::DNAME => !pair.wanted.is_at_or_below(self.name()),
+                _ => true,
+            };
+            if pair.wanted.is_at_or_below(&rules.zone) && has_room {
                 marks.placed.push((pair.wanted.clone(), self.as_it_stands(&pair.wanted, value)));
             } else {
                 note.names.push(pair.wanted.clone());
@@ -245,7 +255,7 @@ impl Desk<'_> {
         }
         if !marks.kept.is_empty() && self.alias_of(rtype).is_none() {
             let words =
-                "the name leaves no room for a label that keeps its ownership; it may have 243 octets".to_owned();
+                "the name leaves no room for a label that keeps its ownership; it may have 243 octets, and the first label of a DNAME 51".to_owned();
             return Err(Denied::of("Incompatible", words));
         }
         Ok(marks)
@@ -361,6 +371,34 @@ impl Desk<'_> {
             held: false,
             after: None,
         }))
+    }
+
+    /// Old servers die of a DNAME that is replaced in one message. So the new one waits for the answer to the removal of the
+    /// old one, with which the ownership changes: the name stays this ExternalDNS's in between. `index` is the first half's.
+    fn second_half(&self, first: &mut Change, index: usize) -> Option<Change> {
+        first.old.as_ref().filter(|_| first.rtype == RrType::DNAME)?;
+        let is_add = |edit: &Edit| matches!(edit, Edit::Add(_, RrType::DNAME, ..));
+        let (adds, rest): (Vec<Edit>, Vec<Edit>) = first.edits.iter().cloned().partition(is_add);
+        if adds.is_empty() {
+            return None;
+        }
+        first.edits = rest;
+        let marks = self.alias_of(first.rtype).map(|at| {
+            let seen = self.world.view.get(&at, RrType::TXT).map(|set| set.values).unwrap_or_default();
+            let marks = node_after(&seen, &at, &first.edits);
+            if marks.is_empty() { Guard::SetAbsent(at, RrType::TXT) } else { Guard::SetIs(at, RrType::TXT, marks) }
+        });
+        let absent = [RrType::DNAME, RrType::CNAME, RrType::DHCID].map(|t| Guard::SetAbsent(first.name.clone(), t));
+        Some(Change {
+            action: Action::Create,
+            note: Some("second half of the replacement".to_owned()),
+            guards: absent.into_iter().chain(marks).collect(),
+            edits: adds,
+            old: None,
+            counted: false,
+            after: Some(index),
+            ..first.clone()
+        })
     }
 
     /// Whether a registration goes with this change. One without a type stays while it speaks of another set.

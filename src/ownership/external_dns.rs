@@ -92,15 +92,26 @@ pub fn may_be_encrypted(rdata: &[u8]) -> bool {
 /// wants it outside.
 const ALIAS: &str = "_edns-";
 
+/// The same, with the type, before the first label of a DNAME's own name.
+const DNAME_ALIAS: &str = "_edns-dname-";
+
 /// Where the webhook keeps the ownership TXT of a set whose own place lies outside the zone; `None` where that name is too long.
+/// Below the name that it speaks of, but for a DNAME, below which nothing can stand: beside it.
 pub fn alias_of(owned: &Name, rtype: RrType) -> Option<Name> {
+    if rtype == RrType::DNAME {
+        return owned.parent()?.child(&[DNAME_ALIAS.as_bytes(), owned.first_label()?].concat()).ok();
+    }
     owned.child(format!("{ALIAS}{}", rtype.to_string().to_ascii_lowercase()).as_bytes()).ok()
 }
 
 /// The set that a TXT kept by [`alias_of`] stands for.
 pub fn aliased(txt_name: &Name) -> Option<Covered> {
-    let word = std::str::from_utf8(txt_name.first_label()?).ok()?.strip_prefix(ALIAS)?;
-    Some(Covered { name: txt_name.parent()?, rtype: Some(RrType::parse(word)?) })
+    let (first, parent) = (txt_name.first_label()?, txt_name.parent()?);
+    if let Some(label) = first.strip_prefix(DNAME_ALIAS.as_bytes()) {
+        return Some(Covered { name: parent.child(label).ok()?, rtype: Some(RrType::DNAME) });
+    }
+    let word = std::str::from_utf8(first).ok()?.strip_prefix(ALIAS)?;
+    Some(Covered { name: parent, rtype: Some(RrType::parse(word)?) })
 }
 
 /// What a TXT of this name stands for by the configured affixes, where it names a type.

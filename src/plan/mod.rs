@@ -26,7 +26,7 @@ pub use contest::order as claim_order;
 pub use moves::is_taken;
 pub use planner::{Dirty, PlanOptions, Planner, plan_zone};
 pub use size::{SET_LIMIT, set_size};
-pub use steps::{as_seen, data_sets, mark_edits, set_edits};
+pub use steps::{as_seen, data_sets, mark_edits, node_after, set_edits};
 pub use units::{Unit, can_part, unit_of, units};
 
 use crate::model::{Name, ObjectId, Rdata, RrSet, RrType};

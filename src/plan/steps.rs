@@ -181,7 +181,7 @@ pub fn mark_edits(view: &View, node: &Name, removed: &[Rdata], added: &[Rdata]) 
 }
 
 /// The values of a node's TXT after some edits.
-pub(super) fn node_after(values: &[Rdata], node: &Name, edits: &[Edit]) -> Vec<Rdata> {
+pub fn node_after(values: &[Rdata], node: &Name, edits: &[Edit]) -> Vec<Rdata> {
     let mut values = values.to_vec();
     for edit in edits {
         match edit {
