@@ -59,7 +59,8 @@ fn on_path(name: &str) -> Option<String> {
 
 /// A program that `tests/parts/tools` builds, or one of `KUBEBUILDER_ASSETS` if that folder has all that belongs together.
 fn compiled(family: &str, name: &str) -> Option<Program> {
-    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).filter(|_| family != "kubernetes-older");
+    let assets =
+        std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).filter(|_| matches!(family, "kubernetes" | "etcd"));
     let assets = assets.filter(|assets| {
         ["kube-apiserver", "etcd", "kubectl", name].iter().all(|program| assets.join(program).is_file())
     });
@@ -71,6 +72,7 @@ fn compiled(family: &str, name: &str) -> Option<Program> {
             for file in ["go.mod", "go.sum"] {
                 hash.update(std::fs::read(module.join(file)).ok()?);
             }
+            hash.update(std::fs::read(module.join("main.go")).unwrap_or_default());
             let hex: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             cache().join("tools").join(format!("{family}-{hex}"))
         }
@@ -100,10 +102,16 @@ fn is_older() -> bool {
     std::env::var("KNOTWORK_KUBERNETES").as_deref() == Ok("older")
 }
 
+/// The older line of ExternalDNS that this run of a suite is on (`KNOTWORK_EXTERNAL_DNS`, such as 0.14); `None`: the newest.
+pub fn external_dns_line() -> Option<String> {
+    std::env::var("KNOTWORK_EXTERNAL_DNS").ok().filter(|line| !line.is_empty())
+}
+
 /// How a part is called in the log of the run.
 fn called(part: &str) -> String {
     match part {
         "kube-apiserver" | "kube-controller-manager" if is_older() => format!("{part}-older"),
+        "external-dns" => external_dns_line().map_or_else(|| part.to_owned(), |line| format!("{part}-{line}")),
         part => part.to_owned(),
     }
 }
@@ -130,6 +138,8 @@ pub fn find(part: &str) -> Option<Program> {
         "bind" => single("named"),
         "etcd" => compiled("etcd", part),
         "kube-apiserver" | "kube-controller-manager" if is_older() => compiled("kubernetes-older", part),
+        "external-dns" => compiled(&called(part), part),
+        "connector-feeder" => compiled(part, part),
         "kube-apiserver" | "kubectl" | "kube-controller-manager" => compiled("kubernetes", part),
         "libfaketime" => {
             let path = PathBuf::from("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");

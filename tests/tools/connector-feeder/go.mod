@@ -1,0 +1,3 @@
+module knotwork.dev/tests/tools/connector-feeder
+
+go 1.26.0
