@@ -13,24 +13,6 @@ use support::wait;
 /// The user that the API server makes of the operator's service account.
 const USER: &str = "system:serviceaccount:knotwork:knotwork-operator";
 
-/// As much of ExternalDNS's CRD as is read.
-const ENDPOINTS: &str = "apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: dnsendpoints.externaldns.k8s.io
-  annotations: {api-approved.kubernetes.io: \"https://github.com/kubernetes-sigs/external-dns/pull/2007\"}
-spec:
-  group: externaldns.k8s.io
-  scope: Namespaced
-  names: {kind: DNSEndpoint, listKind: DNSEndpointList, plural: dnsendpoints, singular: dnsendpoint}
-  versions:
-    - name: v1alpha1
-      served: true
-      storage: true
-      subresources: {status: {}}
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-";
-
 const ENDPOINT: &str = "apiVersion: externaldns.k8s.io/v1alpha1
 kind: DNSEndpoint
 metadata: {name: e, namespace: team}
@@ -49,13 +31,7 @@ fn the_shipped_rights_are_enough_and_no_more() {
     world.cluster.must(&["create", "namespace", "team"]);
     world.cluster.must(&["apply", "-k", &rbac]);
     // ExternalDNS's kind, so that the right to read it is used.
-    world.cluster.must_apply(ENDPOINTS);
-    world.cluster.must(&[
-        "wait",
-        "--for=condition=Established",
-        "--timeout=120s",
-        "crd/dnsendpoints.externaldns.k8s.io",
-    ]);
+    world.cluster.install_dnsendpoints();
     let operator = world.operator_as("rights", USER, &["--namespace", "knotwork", "--dnsendpoints"]);
     operator.wait_leading();
 

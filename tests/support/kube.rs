@@ -62,6 +62,24 @@ const PATIENCE: Duration = Duration::from_secs(360);
 /// The user of [`Cluster::kubeconfig`], a member of system:masters.
 pub const ADMIN: &str = "admin";
 
+/// ExternalDNS's kind `DNSEndpoint`, as far as its readers care.
+const DNSENDPOINTS: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: dnsendpoints.externaldns.k8s.io
+  annotations: {api-approved.kubernetes.io: \"https://github.com/kubernetes-sigs/external-dns/pull/2007\"}
+spec:
+  group: externaldns.k8s.io
+  scope: Namespaced
+  names: {kind: DNSEndpoint, listKind: DNSEndpointList, plural: dnsendpoints, singular: dnsendpoint}
+  versions:
+    - name: v1alpha1
+      served: true
+      storage: true
+      subresources: {status: {}}
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
 impl Cluster {
     /// A cluster with the default set-up; `None` where a part is missing (said loudly).
     pub fn start() -> Option<Cluster> {
@@ -227,6 +245,13 @@ impl Cluster {
         let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
         self.must(&["apply", "--server-side", "-f", crds]);
         self.must(&["wait", "--for=condition=Established", "--timeout=120s", "-f", crds]);
+    }
+
+    /// Applies ExternalDNS's kind `DNSEndpoint` and waits until it is served.
+    pub fn install_dnsendpoints(&self) {
+        self.must_apply(DNSENDPOINTS);
+        let crd = "crd/dnsendpoints.externaldns.k8s.io";
+        self.must(&["wait", "--for=condition=Established", "--timeout=120s", crd]);
     }
 
     /// Whether the API server says that it is ready.

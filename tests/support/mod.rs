@@ -8,6 +8,7 @@ pub mod bind;
 pub mod dhcp;
 pub mod embedded;
 pub mod engine;
+pub mod external;
 pub mod fleet;
 pub mod guarded;
 pub mod knot;
