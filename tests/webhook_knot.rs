@@ -21,6 +21,7 @@ fn a_records_whole_life() {
     assert_eq!(rig.apply(&create).0, 204);
     assert_eq!(rig.serial(), serial);
     assert!(rig.get(rig.ops, "/metrics").2.contains(r#"result="suppressed",reason="Fulfilled"} 1"#));
+    assert!(rig.metrics().contains(r#"knotwork_webhook_update_answers_total{zone="internal",rcode="NOERROR"}"#));
     // By the keys of versions before 0.17; of what is to be old nothing is right.
     let update = json!({"Create": null, "Delete": null,
         "UpdateOld": [record("www.internal", "A", &["10.9.9.9"]), mark("www.internal", "A")],

@@ -1,5 +1,7 @@
 //! What became of a request, zone by zone.
 
+use std::collections::BTreeMap;
+
 use crate::external::Refused;
 use crate::plan::Held;
 
@@ -16,6 +18,8 @@ pub struct Answer {
     pub held: Option<Held>,
     /// What would be done without `--dry-run`, in words.
     pub would: Vec<String>,
+    /// Answers of the server to UPDATEs, by rcode.
+    pub rcodes: BTreeMap<u16, u64>,
     /// What stopped it: word and sentence.
     pub stopped: Option<(&'static str, String)>,
 }

@@ -310,6 +310,7 @@ fn tell(api: &Api, zone: &Name, answer: &Answer) {
         api.numbers.changed(action, "done", "Programmed", 1);
     }
     api.numbers.changed("none", "suppressed", "Fulfilled", answer.fulfilled as u64);
+    api.numbers.answered(zone, &answer.rcodes);
     for would in &answer.would {
         tracing::info!(zone = %zone, "would {would} (--dry-run)");
     }

@@ -254,6 +254,9 @@ impl Desk {
         // It read the zone in between.
         self.is_behind = true;
         self.catch_up();
+        for (rcode, number) in &report.rcodes {
+            *answer.rcodes.entry(*rcode).or_default() += number;
+        }
         let mut races = false;
         for one in &report.outcomes {
             match one.outcome {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::desk::Known;
 use super::reverse::Ptrs;
+use crate::dns::Rcode;
 use crate::metrics::{Health, label};
 use crate::model::Name;
 
@@ -44,6 +45,7 @@ struct Counts {
     requests: BTreeMap<(Operation, u16), u64>,
     changes: BTreeMap<(&'static str, &'static str, &'static str), u64>,
     refused_reloads: u64,
+    rcodes: BTreeMap<(Name, u16), u64>,
 }
 
 /// All that is counted, and the zones.
@@ -58,6 +60,14 @@ impl Numbers {
     /// Which zones there are.
     pub fn set_zones(&self, zones: BTreeMap<Name, watch::Receiver<Known>>) {
         *self.zones.lock().unwrap_or_else(PoisonError::into_inner) = zones;
+    }
+
+    /// The server of a zone answered UPDATEs so.
+    pub fn answered(&self, zone: &Name, rcodes: &BTreeMap<u16, u64>) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (rcode, number) in rcodes {
+            *counts.rcodes.entry((zone.clone(), *rcode)).or_default() += number;
+        }
     }
 
     /// A new version of the configuration was refused.
@@ -102,6 +112,11 @@ impl Health for Numbers {
                 out,
                 "knotwork_webhook_changes_total{{action=\"{action}\",result=\"{result}\",reason=\"{reason}\"}} {number}"
             );
+        }
+        out.push_str("# HELP knotwork_webhook_update_answers_total Answers of the servers to UPDATEs, by rcode.\n# TYPE knotwork_webhook_update_answers_total counter\n");
+        for ((zone, rcode), number) in &counts.rcodes {
+            let labels = label(&[("zone", &zone.to_relaxed()), ("rcode", &Rcode(*rcode).to_string())]);
+            let _ = writeln!(out, "knotwork_webhook_update_answers_total{labels} {number}");
         }
         out.push_str("# HELP knotwork_webhook_config_refused_total Versions of the configuration that were refused.\n# TYPE knotwork_webhook_config_refused_total counter\n");
         let _ = writeln!(out, "knotwork_webhook_config_refused_total {}", counts.refused_reloads);

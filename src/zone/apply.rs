@@ -59,6 +59,7 @@ impl Engine {
                     report.first_sent = done.first_sent;
                     report.updates_sent = done.sent;
                     report.bytes = done.bytes;
+                    report.rcodes = done.rcodes;
                     if let Some(first) = done.first_sent {
                         report.timings.until_first_sent = first - started;
                         report.timings.sending = done.last_answer.unwrap_or(first).saturating_duration_since(first);

@@ -74,6 +74,8 @@ pub struct Report {
     pub updates_sent: u64,
     /// Their octets, signatures included.
     pub bytes: u64,
+    /// Answers to them by rcode (RFC 6895 §2.3); those that were lost are in none.
+    pub rcodes: std::collections::BTreeMap<u16, u64>,
     /// Where the time went.
     pub timings: Timings,
     /// When the first UPDATE was handed to the connection.

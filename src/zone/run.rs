@@ -1,5 +1,6 @@
 //! Sending units: packed, pipelined, and taken apart where a server says no.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,8 @@ pub(super) struct Finished {
     pub sent: u64,
     /// Octets.
     pub bytes: u64,
+    /// Answers by rcode.
+    pub rcodes: BTreeMap<u16, u64>,
 }
 
 pub(super) struct Run<'e> {
@@ -113,6 +116,7 @@ pub(super) struct Run<'e> {
     last_answer: Option<Instant>,
     sent: u64,
     bytes: u64,
+    rcodes: BTreeMap<u16, u64>,
     /// Octets of the last large message for each octet that was estimated: names that repeat are shorter than that.
     density: f64,
     pub last_refusal: Option<ServerError>,
@@ -167,6 +171,7 @@ impl<'e> Run<'e> {
             last_answer: None,
             sent: 0,
             bytes: 0,
+            rcodes: BTreeMap::new(),
             density: 1.0,
             last_refusal: None,
             asked: 0,
@@ -188,6 +193,7 @@ impl<'e> Run<'e> {
             last_answer: self.last_answer,
             sent: self.sent,
             bytes: self.bytes,
+            rcodes: self.rcodes,
         }
     }
 
@@ -374,6 +380,12 @@ impl<'e> Run<'e> {
             self.first_sent = Some(self.first_sent.map_or(answered.sent, |first| first.min(answered.sent)));
             self.last_answer = Some(answered.answered);
         }
+        let rcode = match &answered.result {
+            UpdateResult::Applied => Some(0),
+            UpdateResult::Refused { rcode, .. } => Some(*rcode),
+            UpdateResult::Lost(_) | UpdateResult::NotSent(_) => None,
+        };
+        rcode.into_iter().for_each(|rcode| *self.rcodes.entry(rcode).or_default() += 1);
         if answered.result == UpdateResult::Applied {
             self.breaks = 0;
             self.awake = answered.answered;

@@ -1,7 +1,7 @@
 //! Which real parts the machine has, and the log of what ran on them.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
@@ -139,7 +139,11 @@ pub fn find(part: &str) -> Option<Program> {
         "etcd" => compiled("etcd", part),
         "kube-apiserver" | "kube-controller-manager" if is_older() => compiled("kubernetes-older", part),
         "external-dns" => compiled(&called(part), part),
-        "connector-feeder" => compiled(part, part),
+        "connector-feeder" | "helm" => compiled(part, part),
+        "external-dns-chart" => {
+            let chart = compiled("external-dns", "external-dns")?.argv.first().map(|path| Path::new(path).with_file_name("chart"))?;
+            chart.is_dir().then(|| Program { argv: vec![chart.display().to_string()] })
+        }
         "kube-apiserver" | "kubectl" | "kube-controller-manager" => compiled("kubernetes", part),
         "libfaketime" => {
             let path = PathBuf::from("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
