@@ -97,8 +97,16 @@ impl Lab {
 
     /// A lab with another Knot.
     pub fn with(setup: &Setup) -> Option<Lab> {
-        let (knot, feeder, program) =
-            (parts::need("knot")?, parts::need("connector-feeder")?, parts::need("external-dns")?);
+        Lab::of(setup, parts::need("external-dns")?)
+    }
+
+    /// A lab for bodies that were recorded.
+    pub fn without_external_dns() -> Option<Lab> {
+        Lab::of(&Setup::default(), parts::find("true")?)
+    }
+
+    fn of(setup: &Setup, program: Program) -> Option<Lab> {
+        let (knot, feeder) = (parts::need("knot")?, parts::need("connector-feeder")?);
         let knot = Knot::with(&knot, setup);
         let dir = tempfile::Builder::new().prefix("kw-edns").tempdir().unwrap();
         std::fs::write(dir.path().join("key"), KEYS[3].1).unwrap();
@@ -260,6 +268,11 @@ impl Webhook {
     /// The flags that lead ExternalDNS here.
     pub fn flags(&self) -> Vec<String> {
         vec!["--provider=webhook".to_owned(), format!("--webhook-provider-url=http://127.0.0.1:{}", self.port)]
+    }
+
+    /// Where it serves its API.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Waits until all zones are read.
