@@ -24,7 +24,7 @@ pub fn run(program: &Program) -> String {
         let measure = |provider: &Provider, addr| {
             let before = serial(addr);
             let (status, _, took) = provider.ask("POST", "/records", &body);
-            assert_eq!(status, 204);
+            assert_eq!(status, 204, "the endpoints are taken");
             (took, serial(addr) - before)
         };
         let server = knot(program, count);
