@@ -263,7 +263,7 @@ impl Agent {
             return Ok(Round::Again);
         }
         if survey.plan.is_settled() {
-            host.accept(&text, &survey.wish)?;
+            host.accept(&text, &survey.wish, &survey.facts)?;
             tracing::info!("the host is as the policies declare");
             return Ok(Round::Again);
         }
@@ -337,6 +337,16 @@ impl Agent {
                 reason: "Waiting",
                 at: format!("{} {}", waiting.policy, waiting.field),
                 message: format!("no interface fits {}", waiting.value),
+            });
+        }
+        for (link, message) in &survey.plan.beside {
+            problems.push(Problem { reason: "Beside", at: format!("link {link}"), message: message.clone() });
+        }
+        for lack in &survey.plan.lacks {
+            problems.push(Problem {
+                reason: if lack.is_trouble { "NoServers" } else { "Waiting" },
+                at: format!("link {}", lack.link),
+                message: lack.message.clone(),
             });
         }
         for wish in &survey.wish.links {

@@ -173,7 +173,7 @@ impl Survey {
         let found = gather_over(&sources, bus).await;
         let facts = found.facts;
         let version = facts.systemd;
-        let (own, newest) = (hostplan::without_us(&facts, &record), version.unwrap_or(SystemdVersion::NEWEST));
+        let (own, newest) = (hostplan::held(&facts, &record), version.unwrap_or(SystemdVersion::NEWEST));
         let (under, text) = match which {
             Which::Files(files) if !files.is_empty() => {
                 let mut under = under_policies(files, &own, newest)?;

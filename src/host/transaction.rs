@@ -197,14 +197,17 @@ impl Host {
     ///
     /// # Errors
     /// Those of the store.
-    pub fn accept(&self, text: &str, wish: &Wish) -> Result<(), HostError> {
-        let known = self.store.record()?;
+    pub fn accept(&self, text: &str, wish: &Wish, facts: &HostFacts) -> Result<(), HostError> {
+        let (known, is_new) = (self.store.record()?, self.store.accepted()?.as_deref() != Some(text));
         let mut record = known.clone();
+        if is_new {
+            record.learn_uplinks(facts);
+        }
         record.pin(wish, |path| self.files.see(path));
         if record != known {
             self.store.set_record(&record)?;
         }
-        if self.store.accepted()?.as_deref() != Some(text) {
+        if is_new {
             self.store.set_accepted(Some(text))?;
         }
         Ok(())
@@ -355,8 +358,11 @@ impl Host {
             }
         }
         record.settle(plan, wish, facts);
-        if accepted.is_none() {
-            record.words = None;
+        match accepted {
+            None => (record.words, record.uplinks) = (None, None),
+            // The same policies anew, as at each boot, find what came since.
+            Some(text) if tx.accepted.as_deref() != Some(text) => record.learn_uplinks(facts),
+            Some(_) => {}
         }
         record.dirs.extend(tx.files.iter().flat_map(|entry| entry.made.iter().cloned()));
         record.dirs.sort_unstable();

@@ -23,14 +23,22 @@ impl Record {
 
     /// As [`Record::settle`], of what is no file.
     pub(super) fn settle_settings(&mut self, plan: &HostPlan, wish: &Wish, facts: &HostFacts) {
-        let mut links = std::collections::BTreeMap::new();
+        let (own, mut links) = (without_us(facts, self), std::collections::BTreeMap::new());
         for step in plan.links.iter().filter(|step| !step.restores) {
             let Some(now) = facts.link(&step.wish.name) else { continue };
-            let known = self.links.remove(&now.name).filter(|known| known.is_still(now));
-            let mut before = known.map_or_else(|| now.clone(), |known| known.before);
+            let known = self.links.remove(&now.name);
+            let last = own.link(&now.name).map(|own| Box::new(RecordedLink::last_of(own, known.as_ref())));
+            let known = known.filter(|known| known.is_still(now));
+            let mut before = known.map_or_else(|| RecordedLink::first_of(now, last.as_deref()), |known| known.before);
             before.ifindex = now.ifindex;
             let (left, over_bus) = (step.wish.clone(), step.over_bus);
-            links.insert(now.name.clone(), RecordedLink { before, left, over_bus });
+            links.insert(now.name.clone(), RecordedLink { before, left, over_bus, last });
+        }
+        // Links that are away stay ours for as long as they are wished: see [`super::held()`].
+        for own in wish.links.iter().filter(|own| facts.link(&own.name).is_none()) {
+            if let Some(known) = self.links.remove(&own.name) {
+                links.insert(own.name.clone(), RecordedLink { left: own.clone(), ..known });
+            }
         }
         self.links = links;
         self.settle_profiles(plan, facts);

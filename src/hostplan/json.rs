@@ -93,6 +93,10 @@ impl HostPlan {
                 "wayOut": refusal.way_out,
             })
         });
+        let lacks = self
+            .lacks
+            .iter()
+            .map(|lack| json!({"link": lack.link, "message": lack.message, "trouble": lack.is_trouble}));
         let mechanisms = self
             .chosen
             .iter()
@@ -106,6 +110,7 @@ impl HostPlan {
             "effects": effects.iter().map(|effect| effect.word()).collect::<Vec<_>>(),
             "needs": self.needs.iter().map(|need| need.why.as_str()).collect::<Vec<_>>(),
             "refusals": refusals.collect::<Vec<_>>(),
+            "lacks": lacks.collect::<Vec<_>>(),
             "notes": self.notes,
         })
     }

@@ -49,6 +49,11 @@ pub fn choose<'a>(
             let (link, mut profile) = (facts.link(&link_wish.name), None);
             let (mechanism, why) = match link.map_or(Manager::Unknown, |link| link.managed_by) {
                 Manager::Networkd => networkd(wish, link_wish, facts),
+                Manager::NetworkManager if profiles::is_down(link_wish, facts, record) => {
+                    let why =
+                        "NetworkManager has the link, and no profile is in force there now; what was set in one stays";
+                    (Mechanism::NetworkManager, why.to_owned())
+                }
                 Manager::NetworkManager => match network_manager(wish, link_wish, facts, own) {
                     Ok((chosen, target)) => {
                         profile = target;

@@ -4,10 +4,14 @@
 //! carries it and why, and what forbids it. Nothing here knows how a file is written or a bus is called.
 
 mod baseline;
+mod beside;
 mod cleanup;
 mod dhcp;
 pub mod diff;
 pub mod handover;
+mod held;
+#[cfg(test)]
+mod held_tests;
 pub mod hooks;
 mod json;
 mod listeners;
@@ -36,11 +40,12 @@ mod testkit;
 mod undo_tests;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use baseline::{is_read, link_without, without_us};
 use serde::{Deserialize, Serialize};
 
+pub use held::held;
 pub use paths::PREFIX;
 pub use plan::{before_us, plan, targets};
 pub use words::Words;
@@ -103,6 +108,21 @@ pub struct RecordedLink {
     pub left: LinkWish,
     /// Whether it was set over D-Bus, and so is lost when the link is made anew.
     pub over_bus: bool,
+    /// The link without us as it was when it last had servers and addresses: what it is taken for while it has none, or is
+    /// away ([`held`]). Absent where a release before wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Box<Link>>,
+}
+
+/// A link of the wish that cannot do its part now: it is away, or whoever gives it servers gives it none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// Its name.
+    pub link: String,
+    /// What is the matter, and what comes of it.
+    pub message: String,
+    /// Names go where they should not, or to nobody: not where other uplinks are asked in its place.
+    pub is_trouble: bool,
 }
 
 /// What the store remembers of the global scope.
@@ -148,6 +168,10 @@ pub struct Record {
     /// package's script.
     #[serde(default)]
     pub snapshot: BTreeMap<String, SeenFile>,
+    /// Links that were asked for names which no domain covers when the policies that count were applied first; `None` where a
+    /// release before wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplinks: Option<BTreeSet<String>>,
     /// What stood in resolved's own file when we came, by somebody else's hand.
     #[serde(default)]
     pub words: Option<Words>,
@@ -427,6 +451,10 @@ pub struct HostPlan {
     pub wakes: bool,
     /// What somebody wrote into resolved's own file, where resolved writes it anew: to be remembered before.
     pub words: Option<Words>,
+    /// Links of the wish that cannot do their part now: nothing that a change could mend.
+    pub lacks: Vec<Lack>,
+    /// Links that are asked beside others since the policies were applied, by somebody else's doing: name and words.
+    pub beside: Vec<(String, String)>,
     /// What keeps this plan from being carried out.
     pub refusals: Vec<Refusal>,
     /// What is worth saying.

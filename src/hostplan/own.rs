@@ -72,13 +72,13 @@ fn networkd(work: &mut Work<'_>) {
         .map(|choice| choice.wish)
         .collect();
     for link in &links {
-        let file = work.facts.link(&link.name).and_then(|link| link.network_file.as_deref());
+        let file = work.places.link(&link.name).and_then(|link| link.network_file.as_deref());
         let Some(path) = file.and_then(paths::network) else { continue };
         if done.contains(&path) {
             continue;
         }
         let of = |other: &&&LinkWish| {
-            let file = work.facts.link(&other.name).and_then(|link| link.network_file.as_deref());
+            let file = work.places.link(&other.name).and_then(|link| link.network_file.as_deref());
             file.and_then(paths::network).as_ref() == Some(&path)
         };
         let (mut names, mut origins): (Vec<&str>, Vec<Origin>) = (Vec::new(), Vec::new());
@@ -140,7 +140,7 @@ fn boot_unit(work: &mut Work<'_>) {
 /// ifupdown's hook for links that are set over D-Bus: `ifdown` takes that off them, and a link made anew has nothing.
 fn if_up(work: &mut Work<'_>) {
     let is_ours = |name: &str| {
-        let manager = work.facts.link(name).map(|link| link.managed_by);
+        let manager = work.places.link(name).map(|link| link.managed_by);
         matches!(manager, Some(Manager::Ifupdown | Manager::Ifupdown2))
     };
     let links = work.choices.iter().filter(|choice| choice.mechanism == Mechanism::Bus && is_ours(&choice.wish.name));
@@ -156,7 +156,7 @@ fn if_up(work: &mut Work<'_>) {
         }
     }
     let second = names.iter().any(|name| {
-        let link = work.facts.link(name);
+        let link = work.places.link(name);
         link.is_some_and(|link| link.managed_by == Manager::Ifupdown2)
     });
     if second {

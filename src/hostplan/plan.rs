@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::mechanisms::{self, Choice};
 use super::preflight::{self, Refuse};
 use super::{
-    Chosen, Effect, FileStep, HostPlan, LinkStep, Mechanism, Record, Seen, SeenFile, Stage, Targets, Want, cleanup,
-    dhcp, mark, own, paths, profiles, resolv_conf, shared, without_us, words,
+    Chosen, Effect, FileStep, HostPlan, LinkStep, Mechanism, Record, Seen, SeenFile, Stage, Targets, Want, beside,
+    cleanup, dhcp, held, mark, own, paths, profiles, resolv_conf, shared, without_us, words,
 };
 use crate::split::HostFacts;
-use crate::split::facts::{FileKind, Manager};
+use crate::split::facts::{DefaultRoute, FileKind, Link, Manager};
 use crate::split::policy::{Modes, Origin};
 use crate::split::wish::Wish;
 
@@ -19,6 +19,7 @@ pub fn targets(wish: &Wish, facts: &HostFacts, record: &Record) -> Targets {
     paths.extend([paths::RESOLV_CONF, paths::IFUPDOWN_HOOK, paths::DHCLIENT_EXIT, paths::DHCPCD].map(str::to_owned));
     paths.extend(wish.delegates.iter().map(|delegate| paths::delegate(&delegate.id)));
     let mut dirs = vec![paths::DELEGATES.to_owned(), paths::RESOLVED_CONF_D.to_owned()];
+    let facts = &held::places(wish, facts, record);
     for file in facts.links.iter().flatten().filter_map(|link| link.network_file.as_deref()) {
         paths.extend(paths::network(file));
         dirs.extend(paths::network_dir(file));
@@ -49,6 +50,8 @@ pub(super) struct Work<'a> {
     pub(super) facts: &'a HostFacts,
     /// The facts without us.
     pub(super) base: HostFacts,
+    /// The facts with links of the wish that are away: by whom each is configured, and where.
+    pub(super) places: HostFacts,
     pub(super) seen: &'a Seen,
     pub(super) record: &'a Record,
     pub(super) choices: Vec<Choice<'a>>,
@@ -67,12 +70,13 @@ pub(super) struct Wanted<'a> {
     pub(super) policies: Vec<Origin>,
 }
 
-/// What would change on a host: `facts` as they are now, while the wish is lowered from [`without_us`]. Nothing is decided by what was not read: that is refused with `NotRead`.
+/// What would change on a host: `facts` as they are now, while the wish is lowered from [`super::held()`]. Nothing is decided by what was not read: that is refused with `NotRead`.
 pub fn plan(wish: &Wish, facts: &HostFacts, seen: &Seen, record: &Record) -> HostPlan {
-    let base = without_us(facts, record);
-    let (choices, refusals) = mechanisms::choose(wish, (facts, &base), seen, record);
-    let plan = HostPlan { refusals, ..HostPlan::default() };
-    let mut work = Work { wish, facts, base, seen, record, choices, settled: Default::default(), plan };
+    let (base, places) = (without_us(facts, record), held::places(wish, facts, record));
+    let (choices, refusals) = mechanisms::choose(wish, (&places, &base), seen, record);
+    let (lacks, beside) = (held::lacks(wish, facts, record), beside::beside(wish, facts, record));
+    let plan = HostPlan { refusals, lacks, beside, ..HostPlan::default() };
+    let mut work = Work { wish, facts, base, places, seen, record, choices, settled: Default::default(), plan };
     for path in targets(wish, facts, record).paths {
         work.seen(&path);
     }
@@ -194,7 +198,12 @@ fn asleep(work: &mut Work<'_>) {
 fn links(work: &mut Work<'_>) {
     let host = work.wish.global.modes.or(Modes::read(&work.base.global.modes));
     for choice in &work.choices {
-        let (mut wish, over_bus, now) = (choice.wish.clone(), choice.over_bus(), work.facts.link(&choice.wish.name));
+        let now = work.facts.link(&choice.wish.name);
+        // One that is away is set when it is back: nobody can be told of it now.
+        if now.is_none() && choice.wish.ifindex == Link::AWAY {
+            continue;
+        }
+        let (mut wish, over_bus) = (choice.wish.clone(), choice.over_bus());
         let known = work.record.links.get(&wish.name).filter(|known| now.is_some_and(|now| known.is_still(now)));
         if let (true, Some(known), Some(before)) = (over_bus, known, work.base.link(&wish.name)) {
             mechanisms::give_back(&mut wish, &known.left, before);

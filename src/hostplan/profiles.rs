@@ -201,6 +201,15 @@ pub fn is_away(wish: &LinkWish, facts: &HostFacts, record: &Record) -> bool {
     is_known && is_loaded && runs == Some(false)
 }
 
+/// Whether the link has a profile of our settings that is not in force there now: it is down, or not there. That profile stays
+/// as it is until it is, or another one comes into force.
+pub fn is_down(wish: &LinkWish, facts: &HostFacts, record: &Record) -> bool {
+    let is_known = record.profiles.values().any(|known| known.link == wish.name);
+    let profiles = facts.network_manager.as_ref().and_then(|nm| nm.profiles.as_ref());
+    let is_free = profiles.is_some_and(|all| !all.iter().any(|one| one.devices.contains(&wish.name)));
+    facts.link(&wish.name).is_some_and(Link::is_away) || (is_known && is_free)
+}
+
 /// NetworkManager runs and does not answer: it may have the link.
 pub fn is_silent(link: Option<&Link>, facts: &HostFacts) -> bool {
     let nm = facts.network_manager.as_ref();

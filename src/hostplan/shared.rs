@@ -72,7 +72,7 @@ fn dhcpcd_file(work: &mut Work<'_>) {
 /// The stanzas of links, wherever they stand, and files where one of ours stood before.
 fn interfaces_files(work: &mut Work<'_>) {
     let mut all = vec![paths::INTERFACES.to_owned()];
-    let links = work.facts.links.iter().flatten().filter(|link| link.managed_by == Manager::Ifupdown);
+    let links = work.places.links.iter().flatten().filter(|link| link.managed_by == Manager::Ifupdown);
     all.extend(links.filter_map(|link| link.network_file.clone()));
     let others =
         work.record.files.keys().filter(|path| !paths::is_own(path) && !paths::SHARED.contains(&path.as_str()));
@@ -85,7 +85,7 @@ fn interfaces_files(work: &mut Work<'_>) {
 
 fn interfaces_file(work: &mut Work<'_>, path: &str) {
     let here = |choice: &&Choice<'_>| {
-        choice.mechanism == Mechanism::Ifupdown && mechanisms::stanza_file(work.facts, &choice.wish.name) == path
+        choice.mechanism == Mechanism::Ifupdown && mechanisms::stanza_file(&work.places, &choice.wish.name) == path
     };
     let wanted: Vec<interfaces::Lines> = work
         .choices

@@ -96,7 +96,7 @@ pub fn read(seen: &mut Seen, wish: &Wish, facts: &HostFacts, record: &Record) {
 
 /// Plans as a host would: reads, then plans.
 pub fn planned(policies: &[Policy], facts: &HostFacts, seen: &Seen, record: &Record) -> HostPlan {
-    let wish = wish(policies, &without_us(facts, record));
+    let wish = wish(policies, &held(facts, record));
     let mut seen = seen.clone();
     read(&mut seen, &wish, facts, record);
     plan(&wish, facts, &seen, record)

@@ -124,7 +124,7 @@ proptest! {
                 prop_assert!(!step.to.is_there(&step.from), "a step that changes nothing: {step:?}");
                 prop_assert!(!diff::unified(step).is_empty());
             }
-            let wished = wish(&policies, &without_us(&facts, &record));
+            let wished = wish(&policies, &held(&facts, &record));
             carry_out(&mut seen, &mut record, &plan);
             carry_out_live(&mut facts, &first, &mut record, &plan, &wished);
             let again = planned(&policies, &facts, &seen, &record);

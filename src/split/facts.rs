@@ -355,6 +355,16 @@ pub struct Delegate {
     pub firewall_mark: Option<u32>,
 }
 
+impl Link {
+    /// The number of a link that is not there: facts are completed by what was known of it.
+    pub const AWAY: u32 = 0;
+
+    /// Whether it is known from before alone.
+    pub fn is_away(&self) -> bool {
+        self.ifindex == Link::AWAY
+    }
+}
+
 impl HostFacts {
     /// The host's name as a domain name, where it is one.
     pub fn own_name(&self) -> Option<Name> {

@@ -101,10 +101,12 @@ impl Lowering<'_> {
                 .filter(|facts| link.matches.is_met(&facts.name, &addresses(facts)))
                 .cloned()
                 .collect();
-            if matching.is_empty() {
+            // One that is away waits too, and stays in the wish for what is done by its name.
+            if matching.iter().all(LinkFacts::is_away) {
                 let From { policy, field, .. } = wanted.clone();
                 self.wish.waiting.push(From { policy, field, value: link.matches.clone() });
             }
+            self.wish.named.extend(matching.iter().map(|facts| facts.name.clone()));
             for facts in matching {
                 let own = link_wish(wanted, &facts);
                 match self.wish.links.iter_mut().find(|other| other.name == own.name) {
@@ -377,7 +379,7 @@ fn link_wish(wanted: &From<super::policy::Link>, facts: &LinkFacts) -> LinkWish 
 }
 
 /// Whether resolved asks this link for names that no domain covers; where that is unknown, as if it did.
-pub(super) fn is_default_route(link: &LinkFacts) -> bool {
+pub(crate) fn is_default_route(link: &LinkFacts) -> bool {
     match link.default_route {
         DefaultRoute::Yes => true,
         DefaultRoute::No => false,

@@ -1,6 +1,6 @@
 //! What a host's resolver should be like, and the facts of a host that is so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,9 @@ pub struct Wish {
     pub delegates: Vec<DelegateWish>,
     /// Links that are touched; others stay as they are.
     pub links: Vec<LinkWish>,
+    /// Links that policies name: what they have is as these say. Others are touched as uplinks, or because a route's servers are
+    /// behind them.
+    pub named: BTreeSet<String>,
     /// Wishes about links that are not there (yet).
     pub waiting: Vec<From<LinkMatch>>,
     /// What resolv.conf leads to.
@@ -159,6 +162,7 @@ impl Wish {
             global: GlobalWish::default(),
             delegates: Vec::new(),
             links: Vec::new(),
+            named: BTreeSet::new(),
             waiting: Vec::new(),
             resolv_conf: ResolvConf::Unmanaged,
             nsswitch: false,

@@ -44,7 +44,7 @@ pub(super) async fn apply(options: &HostOptions, args: &ApplyArgs, printer: &mut
             ));
         }
         if let Some(policies) = &survey.text {
-            host.accept(policies, &survey.wish).map_err(|error| error.to_string())?;
+            host.accept(policies, &survey.wish, &survey.facts).map_err(|error| error.to_string())?;
         }
         return Ok(ended(args.output, &survey, None, &[], printer));
     }

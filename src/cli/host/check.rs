@@ -34,7 +34,8 @@ pub(super) async fn check(options: &HostOptions, args: &CheckArgs, printer: &mut
     };
     let drift = drift(&survey);
     let refused = survey.is_refused();
-    let failing = probes.iter().any(|probe| probe.wrong.is_some());
+    let lacking = survey.plan.lacks.iter().any(|lack| lack.is_trouble);
+    let failing = lacking || probes.iter().any(|probe| probe.wrong.is_some());
     match args.output {
         Form::Json => {
             let mut value = survey.json();
@@ -51,6 +52,14 @@ pub(super) async fn check(options: &HostOptions, args: &CheckArgs, printer: &mut
             for (at, what, who) in &drift {
                 let who = who.as_ref().map_or_else(String::new, |who| format!(" (by {who})"));
                 printer.line(&printer.paint(Tone::Warn, &format!("! {at}: {what}{who}")));
+            }
+            for lack in &survey.plan.lacks {
+                match lack.is_trouble {
+                    true => {
+                        printer.line(&printer.paint(Tone::Warn, &format!("! link {}: {}", lack.link, lack.message)))
+                    }
+                    false => printer.line(&format!("? link {}: {}", lack.link, lack.message)),
+                }
             }
             for refusal in &survey.plan.refusals {
                 let text = format!("! {}: {}: {}", refusal.reason, refusal.at, refusal.message);
@@ -81,6 +90,9 @@ fn unasked(name: &str, why: &str) -> Probed {
     Probed { name: name.to_owned(), wrong: Some(why.to_owned()), took: std::time::Duration::ZERO }
 }
 
+/// resolved does not say who sets what it is told over the bus.
+const UNKNOWN: &str = "hand, or a program that leaves no name";
+
 /// Where, what, and by whom as far as it can be told.
 fn drift(survey: &Survey) -> Vec<(String, String, Option<String>)> {
     let mut all = Vec::new();
@@ -102,7 +114,11 @@ fn drift(survey: &Survey) -> Vec<(String, String, Option<String>)> {
         all.push((step.at(), what, None));
     }
     for link in survey.plan.links.iter().filter(|link| !link.differs.is_empty()) {
-        all.push((format!("link {}", link.wish.name), format!("{} differ", link.differs.join(", ")), None));
+        let who = Some(UNKNOWN.to_owned());
+        all.push((format!("link {}", link.wish.name), format!("{} differ", link.differs.join(", ")), who));
+    }
+    for (link, message) in &survey.plan.beside {
+        all.push((format!("link {link}"), message.clone(), Some(UNKNOWN.to_owned())));
     }
     for need in &survey.plan.needs {
         all.push(("resolved".to_owned(), need.why.clone(), None));

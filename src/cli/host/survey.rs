@@ -84,6 +84,8 @@ impl Survey {
         for effect in self.plan.to_json()["effects"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             printer.line(&format!("* {}", words_of(effect)));
         }
+        self.plan.beside.iter().for_each(|(link, what)| printer.line(&format!("? link {link}: {what}")));
+        self.plan.lacks.iter().for_each(|lack| printer.line(&format!("? link {}: {}", lack.link, lack.message)));
         self.plan.notes.iter().for_each(|note| printer.line(&format!("? {note}")));
         for refusal in &self.plan.refusals {
             let text = format!("! {}: {}: {}", refusal.reason, refusal.at, refusal.message);
