@@ -110,3 +110,48 @@ fn r21_an_uplink_that_loses_its_servers_keeps_what_sets_it_again() {
         assert_ne!(machine.run("resolvectl domain eth0 | grep '~'").0, 0, "{version}: given back");
     }
 }
+
+/// What resolved remembers of links that it was told about, the one file that tells what is set from what comes of nothing.
+fn memory(machine: &mut Machine) -> String {
+    machine.must(
+        "cd /run/systemd/resolve && for f in netif/*; do [ ! -e $f ] || { echo $f; grep -v '^#' $f | sort; }; done",
+    )
+}
+
+/// Neither we nor systemd remember that resolved was restarted just now.
+const RESTED: &str = "rm -f /var/lib/knotwork/host/restarts.json; systemctl reset-failed systemd-resolved";
+
+/// Taken back, a link's default route is automatic again and its modes follow the host, to the octet: whatever is set there by
+/// hand or by the policy itself for the host as a whole.
+#[test]
+fn f33_a_rollback_leaves_nothing_set_that_was_not() {
+    for version in VERSIONS {
+        let Some(mut machine) = Machine::boot(version) else { continue };
+        machine.must("systemctl stop knotwork-agent 2> /dev/null; resolvectl revert eth0; resolvectl revert eth1");
+        let split = POLICY.replace("  protect", "  global: {dnsOverTLS: Opportunistic}\n  protect");
+        let links = "  links:\n    - {name: isp, match: {name: eth0}, kind: Regular, servers: [10.11.0.54], domains: [x.test], dnssec: \"Off\", dnsOverTLS: \"Off\"}\n";
+        let both = format!("{POLICY}{links}");
+        for (before, policy) in [
+            // As DHCP clients leave it, and as a person may.
+            ("resolvectl domain eth0 isp.test; resolvectl dns eth0 10.11.0.53", &*split),
+            ("resolvectl domain eth0 isp.test; resolvectl dns eth0 10.11.0.53", &both),
+            ("resolvectl dns eth0 10.11.0.53; resolvectl default-route eth0 yes; resolvectl dnssec eth0 no", &split),
+            ("resolvectl default-route eth0 no; resolvectl llmnr eth0 no", &both),
+            ("true", &both),
+        ] {
+            machine.must(&format!("resolvectl revert eth0; {RESTED}; {before}"));
+            let was = memory(&mut machine);
+            machine.write("/root/policy.yaml", policy);
+            machine.must(&format!("knotwork host apply -f /root/policy.yaml && {RESTED}"));
+            // A delegate touches no link.
+            let is_touched = version < 258 || policy == both;
+            assert_eq!(memory(&mut machine) != was, is_touched, "systemd {version}, {before}");
+            machine.must("knotwork host rollback");
+            assert_eq!(memory(&mut machine), was, "systemd {version}, {before}");
+            // One change is taken back likewise, and so is one that failed.
+            machine.must(&format!("{RESTED}; knotwork host apply -f /root/policy.yaml"));
+            machine.must(&format!("{RESTED}; knotwork host rollback --transaction last"));
+            assert_eq!(memory(&mut machine), was, "systemd {version}, {before}: one change");
+        }
+    }
+}

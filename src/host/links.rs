@@ -31,16 +31,19 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Sets all of a link and reads it back until it is so.
-pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<Link, HostError> {
+/// Sets all of a link and reads it back until it is so. `was` is the link before us, where it gets that back.
+pub(super) async fn set(bus: &Bus, wish: &LinkWish, was: Option<&Link>) -> Result<Link, HostError> {
     let mut differs = Vec::new();
     let mut is = read(bus, wish).await?;
     let is_flipped = is_flipped(wish, &is);
     // What a link has like the host as a whole it follows from then on, too, as one does that was never told.
-    let follows = match as_before {
-        true => Modes::read(&Resolve1(bus).manager().await?.modes),
-        false => Modes::default(),
+    let host = match was {
+        Some(_) => Modes::read(&Resolve1(bus).manager().await?.modes),
+        None => Modes::default(),
     };
+    let own = OwnModes::new(wish, was, host);
+    let wish = &LinkWish { modes: own.compared(wish.modes), ..wish.clone() };
+    let anew = was.filter(|_| is_bare(wish) || starts_anew(wish, was));
     for attempt in 0..TRIES {
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;
@@ -50,19 +53,20 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
             reverted(bus, wish.ifindex).await?;
             is = read(bus, wish).await?;
         }
-        let bare = wish.servers.as_ref().is_some_and(Vec::is_empty) && wish.domains.is_empty();
         step(&format!("link {} is to be set", wish.name));
-        if as_before && bare {
-            reverted(bus, wish.ifindex).await?;
-            modes(bus, wish).await?;
-        } else {
-            let between = handover(&is, wish);
-            each(&Resolve1(bus).links(), &Network1(bus).links(), (wish, follows), between, is_flipped).await?;
+        match anew {
+            Some(was) => set_anew(bus, wish, was, own).await?,
+            None => {
+                let between = handover(&is, wish);
+                // What comes out as it was is the link's own, or the host's limit of it: setting it would make it the link's.
+                let own = if was.is_some() { own.where_other(Modes::read(&is.modes)) } else { own };
+                each(&Resolve1(bus).links(), &Network1(bus).links(), (wish, own), between, is_flipped).await?;
+            }
         }
         is = read(bus, wish).await?;
         differs = mechanisms::differs(wish, &is);
-        if as_before && bare {
-            // Automatic is not the same as what it came to; nothing else is left to compare.
+        if anew.is_some() {
+            // Automatic is not the same as what it came to, and what follows the host is as that is now.
             differs.retain(|word| word == "servers" || word == "domains");
         }
         if differs.is_empty() {
@@ -71,6 +75,38 @@ pub(super) async fn set(bus: &Bus, wish: &LinkWish, as_before: bool) -> Result<L
         }
     }
     Err(HostError::NotTaken { at: format!("link {}", wish.name), differs, tries: TRIES })
+}
+
+fn is_bare(wish: &LinkWish) -> bool {
+    wish.servers.as_ref().is_some_and(Vec::is_empty) && wish.domains.is_empty()
+}
+
+/// Whether a link gets back what it had by a revert and all of it anew. Nothing else makes a default route automatic again; but
+/// for a moment the link has nothing, so not where it was asked for names of its own, which would go to others meanwhile, nor
+/// where something would be lost that we do not set.
+fn starts_anew(wish: &LinkWish, was: Option<&Link>) -> bool {
+    let Some(was) = was.filter(|was| was.default_route == DefaultRoute::Automatic) else { return false };
+    let routes = wish.domains.iter().any(|domain| !domain.is_search() && !domain.name.is_root());
+    !routes && was.told.as_ref().is_some_and(|told| !told.iter().any(|word| word == "ntas"))
+}
+
+/// Reverts a link and sets what it had: servers last, so that it is asked for nothing that is not its own.
+async fn set_anew(bus: &Bus, wish: &LinkWish, was: &Link, own: OwnModes) -> Result<(), BusError> {
+    reverted(bus, wish.ifindex).await?;
+    let resolved = Resolve1(bus);
+    let by = resolved.links();
+    if !wish.domains.is_empty() {
+        by.set_domains(wish.ifindex, &wish.domains).await?;
+    }
+    // Of a link that networkd manages nothing is told, and it is networkd that has it then.
+    if was.told.is_some() && matches!(was.default_route, DefaultRoute::Yes | DefaultRoute::No) {
+        by.set_default_route(wish.ifindex, was.default_route == DefaultRoute::Yes).await?;
+    }
+    modes(bus, wish, own).await?;
+    match &wish.servers {
+        Some(servers) if !servers.is_empty() => by.set_servers(wish.ifindex, servers).await,
+        _ => Ok(()),
+    }
 }
 
 /// Links that get back what they had before resolved reads its files: what a delegate or the global scope took would go to the
@@ -95,7 +131,7 @@ pub(super) async fn set_back(bus: &Bus, plan: &HostPlan, tell: Tell<'_>) -> Resu
     }
     for step in plan.links.iter().filter(|step| step.over_bus && step.restores) {
         if all || goes_first(bus, &step.wish).await {
-            set(bus, &step.wish, true).await?;
+            set(bus, &step.wish, step.was.as_deref().or(Some(&bare(&step.wish)))).await?;
             tell(Step::Link(step.wish.name.clone(), true));
             done.push(step.wish.name.clone());
         }
@@ -141,14 +177,14 @@ pub(super) async fn set_all(bus: &Bus, plan: &HostPlan, done: &[String], tell: T
                     continue;
                 }
             }
-            set(bus, &step.wish, true).await?;
+            set(bus, &step.wish, step.was.as_deref().or(Some(&bare(&step.wish)))).await?;
         } else {
             // A restart in this transaction may have lost what did not differ before it.
             let is = read(bus, &step.wish).await?;
             if mechanisms::differs(&step.wish, &is).is_empty() {
                 continue;
             }
-            set(bus, &step.wish, false).await?;
+            set(bus, &step.wish, None).await?;
         }
         tell(Step::Link(step.wish.name.clone(), step.restores));
     }
@@ -206,6 +242,7 @@ pub(super) fn bare(wish: &LinkWish) -> Link {
         default_route_effective: None,
         scopes_mask: None,
         modes: Default::default(),
+        told: None,
     }
 }
 
@@ -230,46 +267,86 @@ fn is_flipped(wish: &LinkWish, is: &Link) -> bool {
     wish.domains.iter().any(|own| now.iter().any(|is| is.name == own.name && is.is_search() != own.is_search()))
 }
 
-/// Modes that were set on a link which had nothing else: a revert takes them too.
-async fn modes(bus: &Bus, wish: &LinkWish) -> Result<(), BusError> {
-    let (is, was) = (Modes::read(&read(bus, wish).await?.modes), wish.modes);
-    let lost = |set: bool| set.then_some(());
-    let own = Modes {
-        dnssec: lost(is.dnssec != was.dnssec).and(was.dnssec),
-        dns_over_tls: lost(is.dns_over_tls != was.dns_over_tls).and(was.dns_over_tls),
-        mdns: lost(is.mdns != was.mdns).and(was.mdns),
-        llmnr: lost(is.llmnr != was.llmnr).and(was.llmnr),
-    };
-    let follows = Modes::default();
-    match set_modes(&Resolve1(bus).links(), wish.ifindex, own, follows).await {
-        Err(busy) if busy.reason == Reason::LinkBusy => {
-            set_modes(&Network1(bus).links(), wish.ifindex, own, follows).await
+/// Modes of a link, and those of which it follows the host.
+#[derive(Debug, Clone, Copy)]
+struct OwnModes {
+    modes: Modes,
+    /// DNSSEC, DNS over TLS: told apart from what comes of following only by resolved's memory.
+    follows: [bool; 2],
+    is_told: bool,
+}
+
+impl OwnModes {
+    /// Of a wish; where the link gets back what it had, of what was set there before us, as far as that is known. Else it is
+    /// taken to follow the host in what it has like it.
+    fn new(wish: &LinkWish, was: Option<&Link>, host: Modes) -> OwnModes {
+        let Modes { dnssec, dns_over_tls, .. } = wish.modes;
+        let told = was.and_then(|was| was.told.as_ref());
+        let follows = match (was, told) {
+            (None, _) => [false; 2],
+            (Some(_), Some(told)) => ["dnssec", "dnsOverTls"].map(|word| !told.iter().any(|own| own == word)),
+            (Some(_), None) => {
+                [dnssec.is_some() && dnssec == host.dnssec, dns_over_tls.is_some() && dns_over_tls == host.dns_over_tls]
+            }
+        };
+        OwnModes { modes: wish.modes, follows, is_told: told.is_some() }
+    }
+
+    /// Without multicast DNS and LLMNR where these are so already.
+    fn where_other(mut self, is: Modes) -> OwnModes {
+        self.modes.mdns = self.modes.mdns.filter(|mode| is.mdns != Some(*mode));
+        self.modes.llmnr = self.modes.llmnr.filter(|mode| is.llmnr != Some(*mode));
+        self
+    }
+
+    /// What must come out: what follows the host is as that will be.
+    fn compared(self, modes: Modes) -> Modes {
+        let [dnssec, tls] = self.follows.map(|follows| follows && self.is_told);
+        Modes { dnssec: modes.dnssec.filter(|_| !dnssec), dns_over_tls: modes.dns_over_tls.filter(|_| !tls), ..modes }
+    }
+
+    /// Sets them; an empty word makes a link follow the host.
+    async fn set(self, by: &LinkSetters<'_>, ifindex: u32) -> Result<(), BusError> {
+        let Modes { dnssec, dns_over_tls, mdns, llmnr } = self.modes;
+        let word = |follows, word| if follows { Some("") } else { word };
+        if let Some(word) = word(self.follows[0], dnssec.map(|mode| mode.word())) {
+            by.set_dnssec(ifindex, word).await?;
         }
-        other => other,
+        if let Some(word) = word(self.follows[1], dns_over_tls.map(|mode| mode.word())) {
+            by.set_dns_over_tls(ifindex, word).await?;
+        }
+        if let Some(mode) = mdns {
+            by.set_mdns(ifindex, mode.word()).await?;
+        }
+        if let Some(mode) = llmnr {
+            by.set_llmnr(ifindex, mode.word()).await?;
+        }
+        Ok(())
     }
 }
 
-/// Sets modes. Of those that a link can follow the host in, an empty word says so.
-async fn set_modes(by: &LinkSetters<'_>, ifindex: u32, modes: Modes, follows: Modes) -> Result<(), BusError> {
-    if let Some(mode) = modes.dnssec {
-        by.set_dnssec(ifindex, if follows.dnssec == Some(mode) { "" } else { mode.word() }).await?;
+/// Modes that were set on a link: a revert takes them too. Where it is not known what was set, what does not come out as it was
+/// is.
+async fn modes(bus: &Bus, wish: &LinkWish, own: OwnModes) -> Result<(), BusError> {
+    let (is, was) = (Modes::read(&read(bus, wish).await?.modes), own.modes);
+    let is_known = own.is_told;
+    let modes = Modes {
+        dnssec: was.dnssec.filter(|_| is_known || is.dnssec != was.dnssec),
+        dns_over_tls: was.dns_over_tls.filter(|_| is_known || is.dns_over_tls != was.dns_over_tls),
+        mdns: was.mdns.filter(|_| is.mdns != was.mdns),
+        llmnr: was.llmnr.filter(|_| is.llmnr != was.llmnr),
+    };
+    let own = OwnModes { modes, follows: own.follows.map(|follows| follows && is_known), ..own };
+    match own.set(&Resolve1(bus).links(), wish.ifindex).await {
+        Err(busy) if busy.reason == Reason::LinkBusy => own.set(&Network1(bus).links(), wish.ifindex).await,
+        other => other,
     }
-    if let Some(mode) = modes.dns_over_tls {
-        by.set_dns_over_tls(ifindex, if follows.dns_over_tls == Some(mode) { "" } else { mode.word() }).await?;
-    }
-    if let Some(mode) = modes.mdns {
-        by.set_mdns(ifindex, mode.word()).await?;
-    }
-    if let Some(mode) = modes.llmnr {
-        by.set_llmnr(ifindex, mode.word()).await?;
-    }
-    Ok(())
 }
 
 async fn each(
     resolved: &LinkSetters<'_>,
     networkd: &LinkSetters<'_>,
-    (wish, follows): (&LinkWish, Modes),
+    (wish, own): (&LinkWish, OwnModes),
     between: Option<Handover>,
     is_flipped: bool,
 ) -> Result<(), BusError> {
@@ -300,7 +377,7 @@ async fn each(
     step(&format!("link {} has its domains", wish.name));
     by.set_default_route(wish.ifindex, first.default_route).await?;
     step(&format!("link {} has its default route", wish.name));
-    set_modes(by, wish.ifindex, wish.modes, follows).await?;
+    own.set(by, wish.ifindex).await?;
     if let Some(servers) = &wish.servers {
         by.set_servers(wish.ifindex, servers).await?;
     }

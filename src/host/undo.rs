@@ -8,9 +8,11 @@ use super::services;
 use super::store::Store;
 use crate::hostplan::{Effect, SeenFile, Want, is_read, link_without, mechanisms, paths};
 use crate::resolved::files::HostFiles;
+use crate::resolved::gather::remembered;
 use crate::resolved::resolve1::Resolve1;
 use crate::resolved::systemd1::Systemd1;
 use crate::resolved::{Bus, Reason};
+use crate::split::facts::{DefaultRoute, Link};
 
 /// What became of an undo.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         let (answers, mut late) = (Resolve1(bus).manager().await.is_ok(), Vec::new());
         for entry in tx.links.iter().rev() {
             match answers && (all || links::goes_first(bus, &mechanisms::as_it_was(&entry.before)).await) {
-                true => link(bus, entry, &mut undone).await,
+                true => link((bus, files), entry, &mut undone).await,
                 false => late.push(entry),
             }
         }
@@ -70,7 +72,7 @@ pub(super) async fn undo(files: &HostFiles, bus: Option<&Bus>, store: &Store, tx
         }
         told(bus, (store, files), tx, effects, &mut undone).await;
         for entry in late {
-            link(bus, entry, &mut undone).await;
+            link((bus, files), entry, &mut undone).await;
         }
         for entry in late_profiles {
             profiles::undo(bus, entry, &mut undone).await;
@@ -216,7 +218,7 @@ fn has_domains(tx: &Transaction) -> bool {
     tx.files.iter().any(|entry| entry.path == paths::RESOLVED_CONF)
 }
 
-async fn link(bus: &Bus, entry: &super::journal::LinkEntry, undone: &mut Undone) {
+async fn link((bus, files): (&Bus, &HostFiles), entry: &super::journal::LinkEntry, undone: &mut Undone) {
     let name = format!("link {}", entry.before.name);
     if !is_read(&entry.before) {
         // Of a release that wrote down what it had not read.
@@ -229,7 +231,8 @@ async fn link(bus: &Bus, entry: &super::journal::LinkEntry, undone: &mut Undone)
         Err(gone) if gone.reason == Reason::NoSuchLink => return,
         Err(error) => return undone.kept.push((name, error.to_string())),
     };
-    if mechanisms::differs(&wish, &is).is_empty() {
+    let is_marked = is_marked(files, &entry.before);
+    if mechanisms::differs(&wish, &is).is_empty() && !is_marked {
         return;
     }
     // What is neither as before nor as we left it somebody set since: it stays, and ours goes from around it.
@@ -242,9 +245,9 @@ async fn link(bus: &Bus, entry: &super::journal::LinkEntry, undone: &mut Undone)
     let mut foreign = mechanisms::differs(&wish, &own);
     foreign.retain(|word| word == "servers" || word == "domains");
     let without_us = if foreign.is_empty() { wish } else { mechanisms::as_it_was(&own) };
-    let done = match mechanisms::differs(&without_us, &is).is_empty() {
+    let done = match mechanisms::differs(&without_us, &is).is_empty() && !is_marked {
         true => Ok(()),
-        false => links::set(bus, &without_us, true).await.map(drop),
+        false => links::set(bus, &without_us, Some(&entry.before)).await.map(drop),
     };
     match done {
         Ok(()) if foreign.is_empty() => undone.restored.push(name),
@@ -254,6 +257,14 @@ async fn link(bus: &Bus, entry: &super::journal::LinkEntry, undone: &mut Undone)
         }
         Err(error) => undone.kept.push((name, error.to_string())),
     }
+}
+
+/// Whether resolved remembers of a link what it did not before us, though it comes to the same.
+fn is_marked(files: &HostFiles, before: &Link) -> bool {
+    let Some(memory) = remembered(files, before.ifindex) else { return false };
+    let is_new = |told: &Vec<String>| memory.told.iter().any(|word| !told.contains(word));
+    before.default_route == DefaultRoute::Automatic && memory.default_route.is_some()
+        || before.told.as_ref().is_some_and(is_new)
 }
 
 /// Whether a path is as it was, as far as a restore can make it.

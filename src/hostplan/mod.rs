@@ -381,6 +381,8 @@ pub struct LinkStep {
     /// No policy wants it any more: the wish is what was before us. Where that is no servers and no domains, `RevertLink`
     /// does it better.
     pub restores: bool,
+    /// The link as it was before us, where it gets that back.
+    pub was: Option<Box<Link>>,
 }
 
 impl LinkStep {

@@ -220,7 +220,7 @@ fn links(work: &mut Work<'_>) {
             _ => false,
         };
         let mechanism = choice.mechanism;
-        work.plan.links.push(LinkStep { wish, over_bus, mechanism, overruled, differs, restores: false });
+        work.plan.links.push(LinkStep { wish, over_bus, mechanism, overruled, differs, restores: false, was: None });
     }
     for (name, known) in work.record.links.iter().filter(|(_, known)| known.over_bus) {
         // One that was made anew has lost our settings with its number.
@@ -235,9 +235,23 @@ fn links(work: &mut Work<'_>) {
         }
         let mut wish = mechanisms::as_it_was(before);
         wish.modes = wish.modes.within(host);
-        let differs = mechanisms::differs(&wish, now);
-        let mechanism = Mechanism::Bus;
-        work.plan.links.push(LinkStep { wish, over_bus: true, mechanism, overruled: false, differs, restores: true });
+        let mut differs = mechanisms::differs(&wish, now);
+        let was = Link { told: known.before.told.clone(), ..before.clone() };
+        // It came to the same, and is not the same: only resolved's memory shows it.
+        let is_set = matches!(now.default_route, DefaultRoute::Yes | DefaultRoute::No);
+        if was.default_route == DefaultRoute::Automatic && is_set && !differs.iter().any(|word| word == "default route")
+        {
+            differs.push("default route".to_owned());
+        }
+        work.plan.links.push(LinkStep {
+            wish,
+            over_bus: true,
+            mechanism: Mechanism::Bus,
+            overruled: false,
+            differs,
+            restores: true,
+            was: Some(Box::new(was)),
+        });
     }
 }
 

@@ -244,6 +244,9 @@ pub struct Link {
     /// Its modes.
     #[serde(flatten)]
     pub modes: Modes,
+    /// What of `dnssec`, `dnsOverTls` and `ntas` was set on the link itself and does not follow the host, by resolved's memory.
+    #[serde(default)]
+    pub told: Option<Vec<String>>,
 }
 
 /// The kernel's and networkd's states of a link.

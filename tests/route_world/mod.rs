@@ -299,6 +299,7 @@ impl World {
                     default_route_effective: None,
                     scopes_mask: None,
                     modes: Default::default(),
+                    told: None,
                 }
             })
             .collect();

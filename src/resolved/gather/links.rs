@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Work, ifupdown, services};
 use crate::resolved::conf::boolean;
 use crate::resolved::error::Reason;
+use crate::resolved::files::HostFiles;
 use crate::resolved::netlink::{self, KernelLink};
 use crate::resolved::network1::{self, Network1, NetworkdLink};
 use crate::resolved::nm::{self, NetworkManager};
@@ -81,12 +82,13 @@ async fn one(work: &mut Work, neighbours: &Neighbours, kernel: KernelLink, set: 
     let managed_by = manager(work, neighbours, &kernel, networkd.as_ref()).await;
     let by_networkd = managed_by == Manager::Networkd;
     let set = set.unwrap_or_default();
+    let memory = if by_networkd { None } else { remembered(&work.files, kernel.ifindex) };
     let said = match by_networkd {
         true => networkd
             .as_ref()
             .map(|link| Said(link.default_route))
             .filter(|_| matches!(neighbours.networkd, Networkd::Files)),
-        false => remembered(work, kernel.ifindex),
+        false => memory.as_ref().map(|memory| Said(memory.default_route)),
     };
     let operstate = networkd.as_ref().filter(|_| by_networkd).and_then(|link| link.operstate.clone());
     let network_file = match managed_by {
@@ -109,6 +111,7 @@ async fn one(work: &mut Work, neighbours: &Neighbours, kernel: KernelLink, set: 
         default_route_effective: set.default_route,
         scopes_mask: set.scopes_mask,
         modes: set.modes,
+        told: memory.map(|memory| memory.told),
     }
 }
 
@@ -136,18 +139,42 @@ fn default_route(set: &LinkSettings, said: Option<Said>) -> DefaultRoute {
     }
 }
 
-/// What resolved remembers of a link that it was told about over the bus. The directory is its own and closed to all
-/// others: root without CAP_DAC_OVERRIDE cannot look inside.
-fn remembered(work: &Work, ifindex: u32) -> Option<Said> {
+/// What resolved remembers of a link that it was told about over the bus.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The default route, where one was set.
+    pub default_route: Option<bool>,
+    /// As [`Link::told`].
+    pub told: Vec<String>,
+}
+
+/// Reads it. The directory is resolved's own and closed to all others: root without CAP_DAC_OVERRIDE cannot look inside.
+pub fn remembered(files: &HostFiles, ifindex: u32) -> Option<Memory> {
     // It is made for the first link that is set; resolved's own directory is there wherever resolved is.
-    work.files.list(REMEMBERED).ok().filter(|_| work.files.exists(RUNTIME))?;
-    let text = work.files.text_if_there(&format!("{REMEMBERED}/{ifindex}")).ok()?.unwrap_or_default();
+    files.list(REMEMBERED).ok().filter(|_| files.exists(RUNTIME))?;
+    let text = files.text_if_there(&format!("{REMEMBERED}/{ifindex}")).ok()?.unwrap_or_default();
     Some(of_memory(&text))
 }
 
-fn of_memory(text: &str) -> Said {
-    let lines = text.lines().map(|line| line.trim_end_matches('\r'));
-    Said(lines.filter_map(|line| line.strip_prefix("DEFAULT_ROUTE=")).next_back().and_then(boolean))
+fn of_memory(text: &str) -> Memory {
+    let mut memory = Memory::default();
+    for (key, value) in text.lines().filter_map(|line| line.trim_end_matches('\r').split_once('=')) {
+        // `link_save_user` of resolved-link.c.
+        let told = match key {
+            "DEFAULT_ROUTE" => {
+                memory.default_route = boolean(value);
+                continue;
+            }
+            "DNSSEC" => "dnssec",
+            "DNSOVERTLS" | "DNS_OVER_TLS" => "dnsOverTls",
+            "NTAS" => "ntas",
+            _ => continue,
+        };
+        if !memory.told.iter().any(|known| known == told) {
+            memory.told.push(told.to_owned());
+        }
+    }
+    memory
 }
 
 async fn networkd(work: &mut Work, neighbours: &Neighbours, link: &KernelLink) -> Option<NetworkdLink> {
@@ -244,11 +271,14 @@ mod tests {
 
     #[test]
     fn resolveds_memory_is_read_with_all_its_ends() {
+        let route = |text| of_memory(text).default_route;
         let text = "# This is private data. Do not parse.\nLLMNR=yes\nDEFAULT_ROUTE=no\n";
-        assert_eq!(of_memory(text), Said(Some(false)));
-        assert_eq!(of_memory("LLMNR=yes\r\nDEFAULT_ROUTE=yes\r"), Said(Some(true)));
-        assert_eq!(of_memory("DEFAULT_ROUTE=yes"), Said(Some(true)));
-        assert_eq!(of_memory("LLMNR=yes\n"), Said(None));
-        assert_eq!(of_memory("\u{fffd}\0DEFAULT_ROUTE"), Said(None));
+        assert_eq!(of_memory(text), Memory { default_route: Some(false), told: Vec::new() });
+        assert_eq!(route("LLMNR=yes\r\nDEFAULT_ROUTE=yes\r"), Some(true));
+        assert_eq!(route("DEFAULT_ROUTE=yes"), Some(true));
+        assert_eq!(route("LLMNR=yes\n"), None);
+        assert_eq!(route("\u{fffd}\0DEFAULT_ROUTE"), None);
+        let text = "LLMNR=yes\nMDNS=no\nDNSSEC=no\nDNSOVERTLS=yes\nNTAS=a.test\nSERVERS=10.0.0.1\n";
+        assert_eq!(of_memory(text).told, ["dnssec", "dnsOverTls", "ntas"]);
     }
 }

@@ -14,6 +14,8 @@ mod proxmox;
 mod resolv_conf;
 mod services;
 
+pub use links::{Memory, remembered};
+
 mod watched;
 
 use std::path::PathBuf;
