@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::war::War;
-use crate::hostplan::{Want, paths};
+use crate::hostplan::{SeenFile, Want, paths};
 use crate::resolved::WriteError;
 use crate::resolved::files::HostFiles;
 use crate::split::HostFacts;
@@ -36,6 +36,8 @@ pub struct Guard {
 struct Known {
     /// By path; nothing while a policy is being changed.
     wants: BTreeMap<String, Want>,
+    /// resolved's own files as they were, to be made anew as resolved's.
+    seen: BTreeMap<String, SeenFile>,
     war: War,
 }
 
@@ -47,7 +49,7 @@ impl Guard {
 
     /// From now on what lies there, which is as declared.
     pub fn learn(&self, facts: &HostFacts, wish: &Wish) {
-        let mut wants = BTreeMap::new();
+        let (mut wants, mut all) = (BTreeMap::new(), BTreeMap::new());
         if wish.resolv_conf == ResolvConf::Unmanaged {
             return self.forget();
         }
@@ -63,12 +65,14 @@ impl Guard {
             for path in paths::RESOLVED_FILES {
                 let target = link.target.as_deref().unwrap_or_default().trim_start_matches("..");
                 if target.trim_start_matches('/') == path.trim_start_matches('/') {
-                    wants.extend(Want::again(&self.files.see(path)).map(|want| (path.to_owned(), want)));
+                    let seen = self.files.see(path);
+                    wants.extend(Want::again(&seen).map(|want| (path.to_owned(), want)));
+                    all.insert(path.to_owned(), seen);
                 }
             }
         }
         if let Ok(mut known) = self.known.lock() {
-            known.wants = wants;
+            (known.wants, known.seen) = (wants, all);
         }
     }
 
@@ -90,12 +94,17 @@ impl Guard {
         if is_right(path, &want, &now) || known.war.may(path, heard).is_err() {
             return Ok(None);
         }
-        // A file of resolved's that is gone or empty is being written by resolved.
-        if path != paths::RESOLV_CONF && now.content.as_ref().is_none_or(Vec::is_empty) {
+        // A file of resolved's that is empty is being written by somebody, who is not done. resolved itself puts a whole one in
+        // its place: one that is gone somebody took away.
+        let is_gone = now.kind == FileKind::Absent;
+        if path != paths::RESOLV_CONF && !is_gone && now.content.as_ref().is_none_or(Vec::is_empty) {
             return Ok(None);
         }
         known.war.repaired(path, heard);
-        self.files.put(path, &want)?;
+        match known.seen.get(path).filter(|_| is_gone) {
+            Some(seen) => self.files.put_back(path, seen)?,
+            None => self.files.put(path, &want)?,
+        }
         Ok(Some(Mended { path: path.to_owned(), took: heard.elapsed() }))
     }
 

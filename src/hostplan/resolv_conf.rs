@@ -52,7 +52,7 @@ pub(super) fn file(work: &mut Work<'_>) {
     }
     let policies = work.wish.setters_of(&["resolvConf"]);
     if leads_to(&from, target) {
-        return trampled(work);
+        return trampled(work, from.kind);
     }
     // Without servers of its own resolved takes those of a foreign file, and keeps them when the file has gone.
     let global = &work.wish.global;
@@ -84,7 +84,7 @@ fn is_foreign(work: &Work<'_>, from: &SeenFile) -> bool {
 }
 
 /// The link is right: are the words behind it resolved's, and has it forgotten what it once imported?
-fn trampled(work: &mut Work<'_>) {
+fn trampled(work: &mut Work<'_>, kind: FileKind) {
     let content = work.facts.resolv_conf.as_ref().map_or(Content::Unknown, |facts| facts.content);
     let by = match content {
         Content::Dhclient => Some("dhclient"),
@@ -100,6 +100,10 @@ fn trampled(work: &mut Work<'_>) {
              (what stands there now is kept for a rollback)"
         );
         work.plan.needs.push(Need { effect: Effect::RewriteResolved, why });
+    } else if kind == FileKind::Dangling {
+        // Programs that read it would ask this machine itself, by the C library's default, and find nobody.
+        let why = "the file of resolved's that /etc/resolv.conf leads to is gone; resolved is made to write it anew";
+        work.plan.needs.push(Need { effect: Effect::RewriteResolved, why: why.to_owned() });
     } else if work.facts.global.imported == Some(true) {
         let why = "resolved still holds servers that it took from a resolv.conf of somebody else".to_owned();
         work.plan.needs.push(Need { effect: Effect::RestartResolved, why });
