@@ -169,9 +169,13 @@ fn servers_that_cannot_do_what_is_declared_are_no_servers() {
         with(machine, "apply", &document("p", &all_to(ISP)));
         machine.must("knotwork host rollback");
         let before = state(machine);
-        let (code, text) = with(machine, "apply", &document("p", "global: {dnsOverTLS: \"On\"}\n"));
-        assert!(code == 1 && text.contains("probe any server"), "{text}");
-        assert_eq!(state(machine), before, "{text}");
+        // Nobody here speaks TLS, and nobody signs.
+        for field in ["dnsOverTLS", "dnssec"] {
+            let (code, text) = with(machine, "apply", &document("p", &format!("global: {{{field}: \"On\"}}\n")));
+            assert!(code == 1 && text.contains("probe any server"), "{field}: {text}");
+            assert_eq!(text.contains("fails the check of its signatures"), field == "dnssec", "{text}");
+            assert_eq!(state(machine), before, "{text}");
+        }
         // Whoever reads the stub's address in a file that nobody manages needs somebody there.
         machine.must("rm /etc/resolv.conf; echo nameserver 127.0.0.53 > /etc/resolv.conf");
         let off = "global: {stubListener: \"Off\"}\nresolvConf: Unmanaged\n";

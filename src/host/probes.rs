@@ -86,12 +86,16 @@ pub(super) fn nobodys(wish: &Wish) -> &'static str {
     NOBODYS.iter().find(free).copied().unwrap_or(NOBODYS[0])
 }
 
-/// Whether any server answers for what no domain covers. NXDOMAIN, SERVFAIL, REFUSED are answers; no server, no network and
-/// silence are none.
+/// Whether any server answers for what no domain covers. NXDOMAIN, SERVFAIL, REFUSED are answers; no server, no network,
+/// silence and what DNSSEC does not let count are none.
 async fn anybody(bus: &Bus, name: &str, version: SystemdVersion) -> Result<(), String> {
     match Resolve1(bus).record(0, name, RrType::SOA.0, no_cache(version)).await {
         Ok(_) => Ok(()),
         Err(error) if error.reason == Reason::Answered => Ok(()),
+        // To programs that is as good as no answer, and it is so for every name.
+        Err(error) if error.reason == Reason::Unbelieved => {
+            Err(format!("what servers answer for {name} fails the check of its signatures: {}", error.message))
+        }
         Err(error) => Err(format!("no server answers: {}", error.message)),
     }
 }

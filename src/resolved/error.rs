@@ -31,6 +31,8 @@ pub enum Reason {
     Unsupported,
     /// A name server answered, only not with what was asked for: NXDOMAIN, SERVFAIL, no such record …
     Answered,
+    /// A name server answered, and the check of signatures (DNSSEC) does not let it count.
+    Unbelieved,
     /// A job of systemd ended badly, or too many starts came too fast.
     JobFailed,
     /// Anything else.
@@ -54,6 +56,7 @@ impl Reason {
             Reason::Gone => "Gone",
             Reason::Unsupported => "Unsupported",
             Reason::Answered => "Answered",
+            Reason::Unbelieved => "DnssecFailed",
             Reason::JobFailed => "JobFailed",
             Reason::Other => "Other",
         }
@@ -106,8 +109,9 @@ impl Reason {
             "UnknownMethod" | "UnknownProperty" | "UnknownInterface" | "NotSupported" | "JobTypeNotApplicable" => {
                 Reason::Unsupported
             }
-            // What came from a server could not be believed or used: it came all the same.
-            "NoSuchRR" | "CNameLoop" | "DnssecFailed" | "NoTrustAnchor" => Reason::Answered,
+            // What came from a server could not be used: it came all the same.
+            "NoSuchRR" | "CNameLoop" => Reason::Answered,
+            "DnssecFailed" | "NoTrustAnchor" => Reason::Unbelieved,
             "NoReply" | "Timeout" | "TimedOut" => Reason::Timeout,
             _ => Reason::Other,
         }
@@ -198,7 +202,7 @@ mod tests {
             ("org.freedesktop.resolve1.DnsError.NXDOMAIN", "'nx.test' not found", Reason::Answered),
             ("org.freedesktop.resolve1.DnsError.SERVFAIL", "Could not resolve", Reason::Answered),
             ("org.freedesktop.resolve1.NoSuchRR", "", Reason::Answered),
-            ("org.freedesktop.resolve1.DnssecFailed", "", Reason::Answered),
+            ("org.freedesktop.resolve1.DnssecFailed", "", Reason::Unbelieved),
             ("org.freedesktop.resolve1.NoNameServers", "", Reason::Other),
             ("org.freedesktop.resolve1.NetworkDown", "", Reason::Other),
             ("org.freedesktop.DBus.Error.Timeout", "Query timed out", Reason::Timeout),
