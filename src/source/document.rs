@@ -267,8 +267,11 @@ impl<'a> Reader<'a> {
     /// Everything that keeps the document from being read at all.
     pub(super) fn objects<T: From<Head>>(&self, read: &dyn Fn(&Tree, usize) -> T) -> Result<Vec<T>, Vec<Diagnostic>> {
         let line = self.document.line();
-        // Documents of others are looked at no further than their head, if that is enough.
+        // Documents of others are looked at no further than their head, if that is enough. One that has a line with our kind is
+        // most likely ours, and is read once.
+        let is_likely = self.text.lines().any(|line| line.strip_prefix("kind: ").map(str::trim) == Some(self.kind));
         if self.document.json.is_none()
+            && !is_likely
             && let Ok(head) = parse::<HeadKeys>(self.text)
             && let (Some(version), Some(kind)) = (head.api_version, head.kind)
             && let Some(head) = self.foreign(&version, &kind, (line, 1))
