@@ -120,6 +120,8 @@ pub struct Survey {
     pub facts: HostFacts,
     /// What of it could not be read.
     pub unread: Vec<Unread>,
+    /// Why no bus answers, where none does.
+    pub no_bus: Option<String>,
     /// What it should be.
     pub wish: Wish,
     /// What must be done.
@@ -170,6 +172,7 @@ impl Survey {
         let record: Record = store.record()?;
         let profiles = record.profiles.keys().cloned().collect();
         let sources = Sources { root: options.root.clone(), bus: options.bus.clone(), profiles };
+        let no_bus = bus.as_ref().err().map(ToString::to_string);
         let found = gather_over(&sources, bus).await;
         let facts = found.facts;
         let version = facts.systemd;
@@ -196,7 +199,7 @@ impl Survey {
             let why = "files were put back, and not everybody who must has read them yet";
             plan.needs.extend(store.owed()?.into_iter().map(|effect| Need { effect, why: why.to_owned() }));
         }
-        Ok(Survey { facts, unread: found.unread, wish, plan, targets, under, text })
+        Ok(Survey { facts, unread: found.unread, no_bus, wish, plan, targets, under, text })
     }
 
     /// Whether it must not be carried out.

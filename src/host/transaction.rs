@@ -11,9 +11,7 @@ use super::run::Run;
 use super::store::Store;
 use super::undo::{AWAY, Undone, undo};
 use super::{links, services};
-use crate::hostplan::{
-    Effect, HostPlan, ProfileStep, Record, Recorded, Seen, SeenFile, Stage, Targets, Want, is_read, paths,
-};
+use crate::hostplan::{Effect, HostPlan, Record, Recorded, Seen, SeenFile, Targets, Want, is_read, paths};
 use crate::resolved::Bus;
 use crate::resolved::files::HostFiles;
 use crate::split::facts::{DefaultRoute, Link};
@@ -250,9 +248,7 @@ impl Host {
         if plan.wakes || touched.any(|step| is_unread(&step.wish.name)) {
             return Err(HostError::NotRead);
         }
-        let told = |stage| plan.effects(stage).into_iter().any(|effect| effect != Effect::None);
-        let sets = !plan.links.is_empty() || plan.profiles.iter().any(ProfileStep::is_change);
-        if self.bus.is_none() && (sets || told(Stage::Before) || told(Stage::Last)) {
+        if self.bus.is_none() && plan.needs_bus() {
             return Err(HostError::NoBus);
         }
         let mut record = self.store.record()?;

@@ -472,6 +472,13 @@ impl HostPlan {
             && self.links.iter().all(|link| link.differs.is_empty() || !(link.over_bus || link.overruled))
     }
 
+    /// Whether somebody must be told over the bus.
+    pub fn needs_bus(&self) -> bool {
+        let told = |stage| self.effects(stage).into_iter().any(|effect| effect != Effect::None);
+        let sets = !self.links.is_empty() || self.profiles.iter().any(ProfileStep::is_change);
+        sets || told(Stage::Before) || told(Stage::Last)
+    }
+
     /// What the changes of one stage ask for, each once, in the order in which it must be done.
     pub fn effects(&self, stage: Stage) -> Vec<Effect> {
         let files = self.files.iter().filter(|step| step.stage == stage).map(|step| step.effect);

@@ -91,3 +91,16 @@ fn one_name_stands_once_and_without_a_namespace() {
     let nobody = load("# nothing\n");
     assert_eq!((nobody.empty.len(), nobody.policies.len()), (1, 0));
 }
+
+/// An empty list names nobody, and would be taken for the absence of one: every host.
+#[test]
+fn hosts_are_named_and_in_lower_case() {
+    let said = |hosts: &str| {
+        let all = load(&policy("x", &format!("spec: {{hosts: {hosts}}}\n")));
+        all.refusals.iter().map(|(_, wrong)| wrong.message.clone()).collect::<Vec<_>>().join("; ")
+    };
+    assert!(said("[]").starts_with("spec.hosts: "), "{}", said("[]"));
+    assert!(said("[KWHOST]").ends_with("; did you mean \"kwhost\"?"), "{}", said("[KWHOST]"));
+    assert!(!said("[\"a_B\"]").contains("did you mean"));
+    assert_eq!(said("[kwhost]"), "");
+}

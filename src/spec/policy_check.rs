@@ -98,7 +98,11 @@ impl Check {
 
     fn hosts(&mut self, hosts: &[Text]) -> Vec<String> {
         self.each(hosts, "spec.hosts", |host| match bad_object_name(host, 253, true) {
-            Some(words) => Err(words),
+            Some(words) => {
+                let lower = host.to_lowercase();
+                let is_meant = lower != **host && bad_object_name(&lower, 253, true).is_none();
+                Err(if is_meant { format!("{words}; did you mean \"{lower}\"?") } else { words })
+            }
             None => Ok(host.to_string()),
         })
     }

@@ -178,11 +178,17 @@ fn spec() -> Value {
     priority["minimum"] = json!(-1000);
     let mut canaries = number("Hosts that go first; 1 by default.", 1000);
     canaries["minimum"] = json!(0);
+    // An empty list would name no host and, like an absent one, mean any: a template that came out empty would reach them all.
+    let mut hosts = list(
+        "Machines outside the cluster, by name; they join those that the selector finds.",
+        limits::HOSTS,
+        pattern("A host name.", 253, "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"),
+    );
+    hosts["minItems"] = json!(1);
     json!({"type": "object", "description": "What is declared.", "properties": {
         "priority": priority,
         "nodeSelector": selector(),
-        "hosts": list("Machines outside the cluster, by name; they join those that the selector finds.", limits::HOSTS,
-            pattern("A host name.", 253, "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")),
+        "hosts": hosts,
         "routes": routes(),
         "links": links(),
         "global": global(),

@@ -481,6 +481,21 @@ impl Lint<'_> {
         let mut scopes: Vec<(Origin, String, Modes, Vec<DnsServer>)> = Vec::new();
         let mut servers = self.wish.global.servers.clone().unwrap_or_default();
         servers.extend(self.wish.delegates.iter().flat_map(|delegate| delegate.servers.clone()));
+        // Links without a mode of their own have the host's, whoever gives them their servers.
+        let own_mode = |name: &str| {
+            let mut named = self.wish.links.iter().filter(|wish| wish.name == name);
+            named.any(|wish| wish.modes.dns_over_tls.is_some())
+        };
+        let follows = self.under.links.iter().flatten().filter(|link| {
+            link.state.loopback != Some(true)
+                && !own_mode(&link.name)
+                && !link.told.iter().flatten().any(|word| word == "dnsOverTls")
+        });
+        for server in follows.flat_map(|link| link.servers.iter().flatten()) {
+            if !servers.contains(server) {
+                servers.push(server.clone());
+            }
+        }
         scopes.push((self.setter("dnsOverTLS"), "spec.global.dnsOverTLS".into(), self.merged.global.modes, servers));
         for From { policy, field, value } in &self.merged.links {
             // Those that come with its lease are asked no otherwise than those of a policy.

@@ -162,6 +162,7 @@ fn each_rule_speaks() {
             "tls-without-name",
         ),
         ("links: [{name: a, match: {name: eth0}, dnsOverTLS: \"On\"}]", &home(262), "tls-without-name"),
+        ("global: {dnsOverTLS: \"On\"}", &home(262), "tls-without-name"),
         ("global: {dnsOverTLS: Opportunistic}", &home(262), "opportunistic-tls"),
         (
             "global: {llmnr: \"Off\"}\nlinks: [{name: a, match: {name: eth0}, llmnr: \"On\"}]",

@@ -103,6 +103,7 @@ pub(super) async fn rollback(
         ("last", None) => return Err("no change stands: there is nothing to take back".to_owned()),
         (id, _) => id.to_owned(),
     };
+    say_keeping(&host.store, printer);
     let (tx, undone) = host.undo(&id).await.map_err(|error| error.to_string())?;
     Ok(taken_back(&tx, &undone, args.output, printer))
 }
@@ -148,12 +149,7 @@ async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Pri
     held(options, false, printer)?;
     let host = open(options, printer).await?;
     let text = args.output == Form::Text;
-    for name in keeping(&host.store) {
-        printer.warn(&format!(
-            "policy {name} has onDelete: Keep, which is for the day when a policy goes from its cluster: a rollback is asked for, \
-             and gives everything back"
-        ));
-    }
+    say_keeping(&host.store, printer);
     let mut survey = readable(&host, options, Which::Nothing, args.overwrite_edited, text, printer).await?;
     let left = survey.plan.leave_edited();
     if text {
@@ -166,7 +162,11 @@ async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Pri
     let told = |error: HostError| error.to_string();
     let (is_settled, is_blank) = (survey.plan.is_settled(), host.store.is_blank().map_err(told)?);
     if text && is_settled && left.is_empty() {
+        let has_snapshot = !host.store.record().map_err(told)?.snapshot.is_empty();
         printer.line(match is_blank {
+            true if has_snapshot => {
+                "nothing was changed on this host: nothing to do; the snapshot stays for the next change that stands"
+            }
             true => "nothing of knotwork is on this host: nothing to do",
             false => "this host is as it was before knotwork; the policies are forgotten",
         });
@@ -176,6 +176,16 @@ async fn give_back(options: &HostOptions, args: &RollbackArgs, printer: &mut Pri
     }
     let applied = carry_out(&host, &survey, (Confirm::No, DEAD_MAN), text, printer).await?;
     Ok(ended(args.output, &survey, Some(&applied), &left, printer))
+}
+
+/// What is asked for is done, whatever a policy says of the day when it goes; but that is said.
+fn say_keeping(store: &Store, printer: &mut Printer) {
+    for name in keeping(store) {
+        printer.warn(&format!(
+            "policy {name} has onDelete: Keep, which is for the day when a policy goes from its cluster: a rollback is asked for, \
+             and gives everything back"
+        ));
+    }
 }
 
 /// The policies that count here and say that their end gives nothing back.

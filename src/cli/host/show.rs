@@ -9,7 +9,7 @@ use crate::cli::args::Form;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::host::journal::{State, now};
-use crate::host::{Host, HostOptions, Store};
+use crate::host::{Host, HostError, HostOptions, Store};
 use crate::hostplan::paths;
 use crate::source::{Input, load_policies};
 
@@ -25,6 +25,10 @@ pub(super) async fn plan(options: &HostOptions, args: &PlanArgs, printer: &mut P
     }
     Ok(match (survey.is_refused(), survey.plan.is_settled()) {
         (true, _) => Exit::Left,
+        // As an apply would say: this is no plan that could be carried out.
+        (false, false) if survey.no_bus.is_some() && survey.plan.needs_bus() => {
+            return Err(HostError::NoBus.to_string());
+        }
         (false, false) => Exit::Pending,
         (false, true) => Exit::Done,
     })
@@ -87,8 +91,18 @@ pub(super) fn status(options: &HostOptions, args: &OutputArgs, printer: &mut Pri
             if let Some(pid) = &agent {
                 printer.line(&format!("process {pid}, a knotwork agent, holds this host"));
             }
-            record.ours().for_each(|path| printer.line(&format!("  ours: {path}")));
+            record.ours().for_each(|path| {
+                let what = if paths::SHARED.contains(&path.as_str()) { "a part of " } else { "" };
+                printer.line(&format!("  ours: {what}{path}"));
+            });
             record.links.keys().for_each(|link| printer.line(&format!("  ours: link {link}")));
+            if !record.snapshot.is_empty() {
+                let paths: Vec<&str> = record.snapshot.keys().map(String::as_str).collect();
+                printer.line(&format!(
+                    "a snapshot of {} is kept: what a rollback of the next change gives back",
+                    paths.join(", ")
+                ));
+            }
             for tx in &all {
                 let why = tx.message.as_ref().map_or_else(String::new, |why| format!(": {why}"));
                 printer.line(&format!("{} {} ({}){why}", tx.id, tx.state.word(), tx.policies.join(", ")));
