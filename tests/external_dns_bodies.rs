@@ -107,7 +107,8 @@ fn pass_on(mut stream: TcpStream, to: u16, log: &Mutex<Vec<(String, String)>>) {
         }
         let (status, _, answer) = http(to, method, path, &body);
         let media = "application/external.dns.webhook+json;version=1";
-        let text = format!("HTTP/1.1 {status} x\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+        let text =
+            format!("HTTP/1.1 {status} x\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
         let text = if status == 204 { format!("HTTP/1.1 204 x\r\nContent-Type: {media}\r\n\r\n") } else { text };
         if stream.write_all(text.as_bytes()).is_err() {
             return;

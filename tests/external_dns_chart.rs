@@ -44,17 +44,27 @@ fn the_values_of_the_document_make_a_sidecar_that_runs() {
         container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap().to_owned()).collect()
     };
     let (main, sidecar) = (container("external-dns"), container("webhook"));
-    for arg in ["--provider=webhook", "--registry=txt", "--txt-owner-id=k8s", "--txt-prefix=edns-%{record_type}.", "--policy=sync"] {
+    for arg in [
+        "--provider=webhook",
+        "--registry=txt",
+        "--txt-owner-id=k8s",
+        "--txt-prefix=edns-%{record_type}.",
+        "--policy=sync",
+    ] {
         assert!(args(&main).iter().any(|one| one == arg), "{arg}: {:?}", args(&main));
     }
     // Where nothing is said ExternalDNS asks localhost:8888, and the probes ask what we serve at 8080.
     assert!(!args(&main).iter().any(|arg| arg.starts_with("--webhook-provider-url")));
-    assert_eq!((&sidecar["ports"][0]["name"], &sidecar["ports"][0]["containerPort"]), (&"http-webhook".into(), &8080.into()));
+    assert_eq!(
+        (&sidecar["ports"][0]["name"], &sidecar["ports"][0]["containerPort"]),
+        (&"http-webhook".into(), &8080.into())
+    );
     for probe in ["livenessProbe", "readinessProbe"] {
         assert_eq!(sidecar[probe]["httpGet"]["path"], "/healthz", "{sidecar}");
         assert_eq!(sidecar[probe]["httpGet"]["port"], "http-webhook");
     }
-    let volumes: Vec<&str> = pod["volumes"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let volumes: Vec<&str> =
+        pod["volumes"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     for mount in sidecar["volumeMounts"].as_array().unwrap() {
         assert!(volumes.contains(&mount["name"].as_str().unwrap()), "{mount}");
     }
@@ -64,7 +74,8 @@ fn the_values_of_the_document_make_a_sidecar_that_runs() {
     std::fs::write(mounted.join("key.b64"), "cGxlYXNlIGRvIG5vdA==").unwrap();
     let config = "owner: home\ninstance: here\nwebhook: {owner: k8s}\nservers:\n  - {name: s, address: 127.0.0.1, tsig: {name: k, secretFile: key.b64}, zones: [{name: internal, externalDns: [{prefix: \"edns-%{record_type}.\"}]}]}\n";
     std::fs::write(mounted.join("knotwork.yaml"), config).unwrap();
-    let args: Vec<String> = args(&sidecar).iter().map(|arg| arg.replace("/etc/knotwork", &mounted.display().to_string())).collect();
+    let args: Vec<String> =
+        args(&sidecar).iter().map(|arg| arg.replace("/etc/knotwork", &mounted.display().to_string())).collect();
     let log = dir.path().join("log");
     let mut child = Command::new(env!("CARGO_BIN_EXE_knotwork"))
         .args(&args)

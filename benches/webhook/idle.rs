@@ -23,7 +23,8 @@ struct Found {
 
 /// The table.
 pub fn run(program: &Program) -> String {
-    let mut out = String::from("| endpoints | | Knotwork | rfc2136 of ExternalDNS 0.22.0 | times |\n|---|---|---|---|---|\n");
+    let mut out =
+        String::from("| endpoints | | Knotwork | rfc2136 of ExternalDNS 0.22.0 | times |\n|---|---|---|---|---|\n");
     for count in [ENDPOINTS / 10, ENDPOINTS] {
         let server = knot(program, count);
         let ours = measure(&server, count, &Provider::ours(server.addr)).expect("ours answers");

@@ -68,7 +68,7 @@ pub async fn operator(args: OperatorArgs, config: Option<PathBuf>, printer: &mut
         ));
         return Exit::Error;
     }
-    let webhook = args.webhook.then(|| WebhookSettings {
+    let webhook = args.webhook.then_some(WebhookSettings {
         listen: args.webhook_listen,
         ops_listen: None,
         dry_run: args.webhook_dry_run,

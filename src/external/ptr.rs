@@ -58,13 +58,16 @@ fn address(rdata: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(rdata).map(IpAddr::from)).ok()
 }
 
-/// The claims of reverse zones, by zone; and the addresses for which there is no zone.
+/// Claims by zone.
+pub type Pointed = BTreeMap<Name, Vec<Claim>>;
+
+/// The claims of reverse zones; and the addresses for which there is no zone.
 pub fn claims<'a>(
     owner: &str,
     forwards: impl Iterator<Item = &'a Forward>,
     zones: &Zones,
-) -> (BTreeMap<Name, Vec<Claim>>, Vec<(Name, IpAddr)>) {
-    let (mut claims, mut without) = (BTreeMap::<Name, Vec<Claim>>::new(), Vec::new());
+) -> (Pointed, Vec<(Name, IpAddr)>) {
+    let (mut claims, mut without) = (Pointed::new(), Vec::new());
     for forward in forwards.filter(|forward| !forward.name.is_wildcard()) {
         for address in &forward.addresses {
             let Some((name, zone)) = zones.reverse_of(*address) else {

@@ -141,7 +141,10 @@ pub fn find(part: &str) -> Option<Program> {
         "external-dns" => compiled(&called(part), part),
         "connector-feeder" | "helm" => compiled(part, part),
         "external-dns-chart" => {
-            let chart = compiled("external-dns", "external-dns")?.argv.first().map(|path| Path::new(path).with_file_name("chart"))?;
+            let chart = compiled("external-dns", "external-dns")?
+                .argv
+                .first()
+                .map(|path| Path::new(path).with_file_name("chart"))?;
             chart.is_dir().then(|| Program { argv: vec![chart.display().to_string()] })
         }
         "kube-apiserver" | "kubectl" | "kube-controller-manager" => compiled("kubernetes", part),
