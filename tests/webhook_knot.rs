@@ -229,3 +229,34 @@ fn ownership_below_a_cname_stays_there_and_below_a_dname_has_no_place() {
         assert!(rig.dig(name, rtype).is_empty(), "{name} {rtype} stays behind");
     }
 }
+
+/// Versions before 0.18 write a second ownership TXT, without a type: it goes with the last of the sets that it speaks of.
+#[test]
+fn the_old_form_of_ownership_goes_with_its_last_set() {
+    let Some(rig) = Rig::start() else { return };
+    let old = |name: &str| {
+        let mut old = mark(name, "A");
+        old["dnsName"] = json!(format!("edns-{name}"));
+        old
+    };
+    let of = |rtype: &str, target: &str| {
+        vec![record("www.internal", rtype, &[target]), old("www.internal"), mark("www.internal", rtype)]
+    };
+    let [a, mx] = [of("A", "10.0.0.1"), of("MX", "10 mx.example.net")];
+    let both = [a.clone(), mx.clone()].concat();
+    assert_eq!(rig.apply(&json!({"create": both})), (204, String::new()));
+    assert_eq!(rig.dig("edns-www.internal", "TXT"), [OWN]);
+    assert_eq!(rig.apply(&json!({"delete": mx})), (204, String::new()));
+    assert_eq!(rig.dig("edns-www.internal", "TXT"), [OWN], "the A is there");
+    assert_eq!(rig.dig("edns-mx-www.internal", "TXT"), [""; 0]);
+    // A newer version says nothing of it when it changes the set.
+    let new = json!({"updateNew": [record("www.internal", "A", &["10.0.0.2"]), mark("www.internal", "A")]});
+    assert_eq!(rig.apply(&new), (204, String::new()));
+    assert_eq!(
+        (rig.dig("www.internal", "A"), rig.dig("edns-www.internal", "TXT")),
+        (vec!["10.0.0.2".into()], vec![OWN.into()])
+    );
+    assert_eq!(rig.apply(&json!({"delete": a})), (204, String::new()));
+    assert_eq!(rig.dig("edns-www.internal", "TXT"), [""; 0]);
+    assert_eq!(rig.dig("edns-a-www.internal", "TXT"), [""; 0]);
+}

@@ -226,8 +226,9 @@ impl Desk<'_> {
         }
         if pairs.iter().all(|pair| pair.text.is_none()) {
             // Nothing is said of ownership: what is there stays, and where there is none we write one.
+            let counts = |one: &&Registration| one.is_typed || rtype != RrType::TXT;
             let own: Vec<&Registration> =
-                found.iter().filter(|one| one.owner.as_deref() == Some(owners.own.as_str())).collect();
+                found.iter().filter(counts).filter(|one| one.owner.as_deref() == Some(owners.own.as_str())).collect();
             for one in &own {
                 if !alias::is_node(&one.at) {
                     marks.placed.push((one.at.clone(), one.value.clone()));
@@ -329,9 +330,10 @@ impl Desk<'_> {
             if is_alias {
                 wanted.extend(marks.kept.iter().cloned());
             }
+            let typed = found.iter().any(|one| one.is_typed);
             let is_stale = |value: &Rdata| {
                 let registered = |one: &Registration| one.at == *at && one.value == *value;
-                found.iter().any(|one| registered(one) && self.goes(one, rtype, new.is_some()))
+                found.iter().any(|one| registered(one) && self.goes(one, rtype, new.is_some() && typed))
                     || (is_alias && alias::Note::parse(value).is_some())
             };
             let here = here.map(|set| set.values).unwrap_or_default();
@@ -401,10 +403,11 @@ impl Desk<'_> {
         })
     }
 
-    /// Whether a registration goes with this change. One without a type stays while it speaks of another set.
-    fn goes(&self, one: &Registration, rtype: RrType, set_stays: bool) -> bool {
-        if one.is_typed || set_stays {
-            return true;
+    /// Whether a registration goes with this change. One without a type, which versions before 0.18 write beside the other, stays
+    /// with a set that has both, and while it speaks of another set.
+    fn goes(&self, one: &Registration, rtype: RrType, stays_with_both: bool) -> bool {
+        if one.is_typed || stays_with_both {
+            return one.is_typed;
         }
         let others = |other: RrType| {
             other != rtype

@@ -152,9 +152,8 @@ pub fn may_write(
     }
     // One without a type says little where one with a type is, and nothing of texts, which stood beside it before.
     let typed = found.iter().any(|one| one.is_typed);
-    let counts: Vec<Registration> =
-        found.into_iter().filter(|one| one.is_typed || (!typed && rtype != RrType::TXT)).collect();
-    if counts.is_empty() && !adopt_unmarked {
+    let counts = found.iter().any(|one| one.is_typed || (!typed && rtype != RrType::TXT));
+    if !counts && !adopt_unmarked {
         let words = format!(
             "{} {rtype} is there and no ownership TXT speaks of it: it is somebody else's. Remove it by hand, or take what is \
              unmarked over with --adopt-unmarked",
@@ -162,7 +161,7 @@ pub fn may_write(
         );
         return Err(Denied::of("Unmarked", words));
     }
-    Ok(counts)
+    Ok(found)
 }
 
 /// Whether a set that is not there may be made: no other writer has signed it or the name.
