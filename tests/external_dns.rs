@@ -10,7 +10,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use support::external::{External, Lab, PREFIX, Webhook, Zone, endpoint, line, owned, places, same, zone};
+use support::external::{External, Lab, Webhook, Zone, endpoint, line, owned, places, prefix, same, zone};
 use support::site;
 use support::wait;
 
@@ -22,7 +22,7 @@ fn start(lab: &Lab, webhook: &Webhook) -> External {
 }
 
 fn start_with(lab: &Lab, webhook: &Webhook, more: &[&str]) -> External {
-    let flags = ["--txt-owner-id=me", &format!("--txt-prefix={PREFIX}")];
+    let flags = ["--txt-owner-id=me", &format!("--txt-prefix={}", prefix())];
     lab.external("me", webhook, &[&flags, more].concat())
 }
 
@@ -38,9 +38,15 @@ fn longest() -> String {
 #[test]
 fn a_life_with_every_type() {
     let Some(lab) = Lab::start() else { return };
-    lab.configure(&format!("prefix: \"{PREFIX}\""), "owner: me", NO_BRAKE);
+    lab.configure(&format!("prefix: \"{}\"", prefix()), "owner: me", NO_BRAKE);
     let webhook = lab.webhook("webhook", &[]);
-    let external = start_with(&lab, &webhook, &["--managed-record-types=NS"]);
+    // Before 0.18 it owns a TXT by nothing but the form without a type, which says too little for that.
+    let more: &[&str] = if line() < 18 {
+        &["--managed-record-types=NS", "--exclude-record-types=TXT"]
+    } else {
+        &["--managed-record-types=NS"]
+    };
+    let external = start_with(&lab, &webhook, more);
     external.is_idle(&lab, &webhook);
 
     // Made. One TTL is left to the zone.
@@ -100,6 +106,11 @@ fn a_life_with_every_type() {
     let wanted = |data: &[&str], sets: &[(&str, &str)], host: &str| {
         BTreeMap::from([("internal", internal(data, sets)), ("10.in-addr.arpa", reverse(host))])
     };
+    if line() < 18 {
+        feed.retain(|one| one["recordType"] != "TXT");
+        data.retain(|line| !line.contains(" TXT "));
+        sets.retain(|(_, rtype)| *rtype != "TXT");
+    }
     lab.feed(&feed);
     external.settles(&lab, &webhook, &wanted(&data, &sets, "www.internal"));
 
@@ -111,7 +122,7 @@ fn a_life_with_every_type() {
     };
     let mut becomes = |before: &[&str], after: &[&'static str]| {
         data.retain(|line| !before.contains(line));
-        data.extend(after);
+        data.extend(after.iter().filter(|text| line() >= 18 || !text.contains(" TXT ")));
         data.clone()
     };
     change("www.internal", "A", 60, &["10.0.0.2"]);
@@ -121,7 +132,9 @@ fn a_life_with_every_type() {
     change("bücher.internal", "A", 60, &["10.0.1.5"]);
     change("mail.internal", "MX", 60, &["10 mx3.example.net"]);
     change("_sip._tcp.internal", "SRV", 60, &["0 60 5061 sip.example.net."]);
-    change("text.internal", "TXT", 60, &["v=spf1 mx -all"]);
+    if line() >= 18 {
+        change("text.internal", "TXT", 60, &["v=spf1 mx -all"]);
+    }
     change("4.4.internal", "NAPTR", 60, &["100 60 \"u\" \"sip+E2U\" \"\" sip.example.net."]);
     change("old.internal", "DNAME", 60, &["newer.example.net"]);
     change("9.0.0.10.in-addr.arpa", "PTR", 60, &["alias.internal"]);
@@ -269,10 +282,17 @@ fn what_others_wrote_stays_whatever_is_asked() {
         ],
     );
     lab.nsupdate("other", "internal", &["add person.internal 300 A 10.9.0.1"]);
-    lab.nsupdate("other", "internal", &[
-        "add theirs.internal 300 A 10.9.0.3",
-        "add edns-a.theirs.internal 300 TXT \"heritage=external-dns,external-dns/owner=they,external-dns/resource=x\"",
-    ]);
+    lab.nsupdate(
+        "other",
+        "internal",
+        &[
+            "add theirs.internal 300 A 10.9.0.3",
+            &format!(
+                "add {} 300 TXT \"heritage=external-dns,external-dns/owner=they,external-dns/resource=x\"",
+                places("theirs.internal", "A")[0]
+            ),
+        ],
+    );
     let records = lab.dir().join("static.yaml");
     std::fs::write(&records, site::manifest("static", "name: static.internal, a: [10.9.0.4]")).unwrap();
     let apply = || {
@@ -319,7 +339,7 @@ fn what_others_wrote_stays_whatever_is_asked() {
         assert!(left.data.contains(line), "{line} is gone from {left:#?}");
     }
     assert!(left.data.contains("laptop.internal. 300 A 10.9.0.22"), "{left:#?}");
-    assert_eq!(left.marks["edns-a.theirs.internal."], ["they"]);
+    assert_eq!(left.marks[&places("theirs.internal", "A")[0]], ["they"]);
 }
 
 /// Another owner id at the same webhook, which is configured for the first.
@@ -338,7 +358,7 @@ fn another_owner_changes_nothing() {
     drop(external);
 
     // Other values, another type, and then no wish at all: it posts nothing.
-    let flags = ["--txt-owner-id=other", &format!("--txt-prefix={PREFIX}")];
+    let flags = ["--txt-owner-id=other", &format!("--txt-prefix={}", prefix())];
     let other = lab.external("other", &webhook, &flags);
     lab.feed(&[
         endpoint("www.internal", "A", 90, &["6.6.6.6"]),
@@ -371,9 +391,9 @@ fn an_owner_becomes_another() {
     external.settles(&lab, &webhook, &has("www.internal. 60 A 10.0.0.1", "me"));
     drop((external, webhook));
 
-    lab.configure(&format!("prefix: \"{PREFIX}\""), "owner: new, migrateFrom: [me]", "");
+    lab.configure(&format!("prefix: \"{}\"", prefix()), "owner: new, migrateFrom: [me]", "");
     let webhook = lab.webhook("webhook2", &[]);
-    let flags = ["--txt-owner-id=new", &format!("--txt-prefix={PREFIX}"), "--migrate-from-txt-owner=me"];
+    let flags = ["--txt-owner-id=new", &format!("--txt-prefix={}", prefix()), "--migrate-from-txt-owner=me"];
     let external = lab.external("migrating", &webhook, &flags);
     www(60, "10.0.0.2");
     external.settles(&lab, &webhook, &has("www.internal. 60 A 10.0.0.2", "new"));
@@ -447,7 +467,7 @@ fn a_webhook_that_is_started_again() {
 fn a_webhook_that_is_away_between_two_loops() {
     let Some(lab) = Lab::start() else { return };
     let mut webhook = lab.webhook("webhook", &[]);
-    let flags = ["--txt-owner-id=me", &format!("--txt-prefix={PREFIX}"), "--interval=20s"];
+    let flags = ["--txt-owner-id=me", &format!("--txt-prefix={}", prefix()), "--interval=20s"];
     let common: Vec<String> = lab.common().into_iter().filter(|flag| !flag.starts_with("--interval")).collect();
     lab.feed(&[endpoint("first.internal", "A", 60, &["10.0.0.1"])]);
     let flags = [common, webhook.flags(), owned(&flags)].concat();

@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use support::external::{Lab, PREFIX, Zone, line, owned, zone};
+use support::external::{Lab, Zone, line, owned, places, prefix, zone};
 use support::kube::Cluster;
 
 /// A `DNSEndpoint` with an address, and sets of types that no other source gives.
@@ -51,8 +51,8 @@ fn objects_of_a_cluster_come_and_go() {
     let webhook = lab.webhook("webhook", &[]);
     let kubeconfig = format!("--kubeconfig={}", cluster.kubeconfig().display());
     let common: Vec<String> = lab.common().into_iter().filter(|flag| !flag.contains("connector")).collect();
-    let prefix = format!("--txt-prefix={PREFIX}");
-    let flags = ["--source=crd", "--source=service", &kubeconfig, "--txt-owner-id=me", &prefix];
+    let txt = format!("--txt-prefix={}", prefix());
+    let flags = ["--source=crd", "--source=service", &kubeconfig, "--txt-owner-id=me", &txt];
     let external = lab.external_with("external", &[common, webhook.flags(), owned(&flags)].concat());
     external.is_idle(&lab, &webhook);
 
@@ -77,7 +77,7 @@ fn objects_of_a_cluster_come_and_go() {
     cluster.must_apply(&service());
     balancer("10.0.0.50");
     external.settles(&lab, &webhook, &wanted("10.0.0.7", "10.0.0.50"));
-    let resource = lab.dig("edns-a.s.internal", "TXT").concat();
+    let resource = lab.dig(&places("s.internal", "A")[0], "TXT").concat();
     assert!(resource.contains("external-dns/resource=service/default/s"), "{resource}");
 
     cluster.must_apply(&endpoints("10.0.0.8"));

@@ -76,17 +76,25 @@ pub fn line() -> u32 {
     parts::external_dns_line().map_or(22, |line| line.split('.').nth(1).unwrap().parse().unwrap())
 }
 
-/// The names at which this line keeps the ownership of a set with [`PREFIX`]. Before 0.18 it was written twice.
-/// Below a DNAME there is no room, and the webhook keeps it beside.
+/// The prefix that the tests use: before 0.18 a line knew only A, AAAA, CNAME and NS by a name with their type in it, and all
+/// others by the form without one, which goes with a plain prefix.
+pub fn prefix() -> &'static str {
+    if line() < 18 { "edns-" } else { PREFIX }
+}
+
+/// The names at which the ownership of a set stands, with [`prefix`]. Where there is no room, the webhook keeps it elsewhere:
+/// below a DNAME, and with a label that leaves none for a prefix.
 pub fn places(name: &str, rtype: &str) -> Vec<String> {
-    if rtype == "DNAME" {
-        return vec![format!("_edns-dname-{name}.")];
+    let word = rtype.to_lowercase();
+    match (line() < 18, rtype) {
+        (false, "DNAME") => vec![format!("_edns-dname-{name}.")],
+        (false, _) => vec![format!("edns-{word}.{name}.")],
+        (true, _) if name.split('.').next().is_some_and(|first| first.len() > 50) => {
+            vec![format!("_edns-{word}.{name}.")]
+        }
+        (true, "AAAA") => vec![format!("edns-{word}-{name}.")],
+        (true, _) => vec![format!("edns-{word}-{name}."), format!("edns-{name}.")],
     }
-    let mut places = vec![format!("edns-{}.{name}.", rtype.to_lowercase())];
-    if line() < 18 && rtype != "AAAA" {
-        places.push(format!("edns-.{name}."));
-    }
-    places
 }
 
 impl Lab {
@@ -117,7 +125,7 @@ impl Lab {
             command
         });
         let lab = Lab { knot, feeder, feeder_port, program, dir };
-        lab.configure(&format!("prefix: \"{PREFIX}\""), "owner: me", "");
+        lab.configure(&format!("prefix: \"{}\"", prefix()), "owner: me", "");
         Some(lab)
     }
 
@@ -402,7 +410,8 @@ pub fn owned(flags: &[&str]) -> Vec<String> {
 pub fn zone(data: &[&str], owner: &str, sets: &[(&str, &str)]) -> Zone {
     let mut zone = Zone { data: data.iter().map(|line| (*line).to_owned()).collect(), ..Zone::default() };
     for place in sets.iter().flat_map(|(name, rtype)| places(name, rtype)) {
-        if place.starts_with("_edns-") {
+        // Only what ExternalDNS believes to be elsewhere has a note.
+        if place.starts_with("_edns-dname-") {
             zone.notes.insert(place.clone());
         }
         // Two sets of one name share the place of the old form.
