@@ -414,6 +414,8 @@ impl Desk<'_> {
                 && !matches!(other, RrType::AAAA | RrType::TXT)
                 && !other.is_dnssec()
                 && other != RrType::SOA
+                // A zone's own name servers are nobody's.
+                && !(other == RrType::NS && *self.name() == self.world.rules.zone)
                 && !matches!(self.wish.sets.get(&other), Some(SetWish::Gone { .. }))
         };
         !self.facts.live.iter().any(|(other, _)| others(*other))
