@@ -219,8 +219,10 @@ fn every_kind_of_affix_at_every_kind_of_name() {
         let flags = owned(&[&["--txt-owner-id=me"], &flags[..]].concat());
         let external = lab.external_with(&format!("external{index}"), &[lab.common(), webhook.flags(), flags].concat());
         let long = longest();
+        // At an ownership TXT whose name is a single label, as that of a zone of one, 0.14 ends with a suffix.
+        let has_apex = line() >= 16 || !affix.starts_with("suffix");
         let feed = |net: u8| {
-            lab.feed(&[
+            let mut feed = vec![
                 endpoint("internal", "A", 60, &[&format!("10.0.{net}.1")]),
                 endpoint("internal", "AAAA", 60, &[&format!("2001:db8:{net}::1")]),
                 endpoint("*.internal", "A", 60, &[&format!("10.0.{net}.2")]),
@@ -228,7 +230,9 @@ fn every_kind_of_affix_at_every_kind_of_name() {
                 endpoint("www.internal", "CNAME", 60, &[&format!("lb{net}.example.net")]),
                 endpoint("s3.garage.internal", "A", 60, &[&format!("10.0.{net}.4")]),
                 endpoint("*.s3.garage.internal", "CNAME", 60, &[&format!("lb{net}.example.net")]),
-            ]);
+            ];
+            feed.retain(|one| has_apex || one["dnsName"] != "internal");
+            lab.feed(&feed);
         };
         let data = |net: u8| -> BTreeMap<&str, BTreeSet<String>> {
             BTreeMap::from([
@@ -254,7 +258,11 @@ fn every_kind_of_affix_at_every_kind_of_name() {
         let has = |net: u8| -> Result<(), String> {
             data(net)
                 .iter()
-                .map(|(name, data)| same(&format!("{name} with {affix}"), &lab.zone(name).data, data))
+                .map(|(name, data)| {
+                    let mut data = data.clone();
+                    data.retain(|line| has_apex || !line.starts_with("internal. "));
+                    same(&format!("{name} with {affix}"), &lab.zone(name).data, &data)
+                })
                 .collect()
         };
         feed(1);

@@ -410,13 +410,11 @@ impl Desk<'_> {
             return one.is_typed;
         }
         let others = |other: RrType| {
-            other != rtype
-                && !matches!(other, RrType::AAAA | RrType::TXT)
-                && !other.is_dnssec()
-                && other != RrType::SOA
-                // A zone's own name servers are nobody's.
-                && !(other == RrType::NS && *self.name() == self.world.rules.zone)
-                && !matches!(self.wish.sets.get(&other), Some(SetWish::Gone { .. }))
+            // A zone's own name servers are nobody's.
+            let of_the_zone = other == RrType::NS && *self.name() == self.world.rules.zone;
+            let is_silent = matches!(other, RrType::AAAA | RrType::TXT | RrType::SOA) || other.is_dnssec();
+            let goes = matches!(self.wish.sets.get(&other), Some(SetWish::Gone { .. }));
+            !(other == rtype || of_the_zone || is_silent || goes)
         };
         !self.facts.live.iter().any(|(other, _)| others(*other))
             && !self.wish.sets.iter().any(|(other, wish)| others(*other) && matches!(wish, SetWish::Be { .. }))
