@@ -65,8 +65,11 @@ fn zones(addr: std::net::SocketAddr) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Passes requests on, and keeps what is posted: path and body.
-fn recorder(to: u16) -> (u16, Arc<Mutex<Vec<(String, String)>>>) {
+/// What was posted: path and body.
+type Posted = Mutex<Vec<(String, String)>>;
+
+/// Passes requests on, and keeps what is posted.
+fn recorder(to: u16) -> (u16, Arc<Posted>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, kept) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Vec::new())));
     let log = Arc::clone(&kept);
@@ -79,7 +82,7 @@ fn recorder(to: u16) -> (u16, Arc<Mutex<Vec<(String, String)>>>) {
     (port, kept)
 }
 
-fn pass_on(mut stream: TcpStream, to: u16, log: &Mutex<Vec<(String, String)>>) {
+fn pass_on(mut stream: TcpStream, to: u16, log: &Posted) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     loop {
         let (mut first, mut length) = (String::new(), 0);

@@ -362,7 +362,7 @@ impl External {
     /// Waits until the zones are as they shall be, and holds that it then has nothing more to say: two loops post nothing.
     pub fn settles(&self, lab: &Lab, webhook: &Webhook, wanted: &BTreeMap<&str, Zone>) {
         self.settles_by(lab, webhook, || {
-            wanted.iter().map(|(zone, wanted)| same(zone, &lab.zone(zone), wanted)).collect()
+            wanted.iter().try_for_each(|(zone, wanted)| same(zone, &lab.zone(zone), wanted))
         });
     }
 
