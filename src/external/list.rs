@@ -121,6 +121,9 @@ impl<'a> List<'a> {
         if alias::is_node(&name) {
             return;
         }
+        // The zone's own name servers are nobody's to own, and where NS is among the managed types a set without an owner keeps
+        // ExternalDNS from making any other at its name.
+        let is_shown = |rtype: RrType| is_shown(rtype) && !(rtype == RrType::NS && node.is_apex());
         for set in node.sets().filter(|set| is_shown(set.rtype)) {
             let values: Vec<Rdata> = match set.rtype {
                 RrType::TXT => self.texts(&name, &set, give),
