@@ -115,7 +115,8 @@ fn ownership_that_has_no_place_is_kept_all_the_same() {
     assert_eq!(of("edns-a-s3.garage.internal", "TXT")["targets"], json!([OWN.replace('\\', "")]));
     assert_eq!(of(&long, "A")["labels"], json!({"owner": "me", "resource": "service/default/www"}));
     assert!(shown.iter().all(|one| !one["dnsName"].as_str().unwrap().contains("_edns-")));
-    let is_its_own = |one: &Value| one["recordType"] == "NS" && (one["dnsName"] == apex || one["dnsName"] == "internal");
+    let is_its_own =
+        |one: &Value| one["recordType"] == "NS" && (one["dnsName"] == apex || one["dnsName"] == "internal");
     assert!(!shown.iter().any(is_its_own), "name servers of the zone would keep ExternalDNS away from its apex");
     let delete =
         json!({"delete": [record(apex, "A", &["10.0.0.1"]), mark(apex, "A"), record(&long, "A", &["10.0.0.2"])]});

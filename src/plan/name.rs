@@ -36,11 +36,17 @@ pub(super) struct NamePlan {
     pub counts: Counts,
     /// A DHCP server holds the name.
     pub has_dhcid: bool,
-    /// It holds a PTR set that is not ours.
-    pub has_foreign_ptr: bool,
+    /// It holds a PTR set, and whether that is ours.
+    pub ptr_is_ours: Option<bool>,
 }
 
 impl NamePlan {
+    /// Whether what is to be done here hangs on whether the target of its PTR set has a DHCID: of a foreign one that says
+    /// whose it is, and of ours whether it may still go, or be repaired.
+    pub fn hangs_on_target(&self) -> bool {
+        self.ptr_is_ours.is_some_and(|is_ours| !is_ours || !self.is_quiet())
+    }
+
     /// Whether there is nothing to say about this name, now or when the state of an object changes.
     pub fn is_quiet(&self) -> bool {
         self.changes.is_empty()
@@ -64,7 +70,7 @@ pub(super) fn plan_node(ctx: &Ctx<'_>, name: &Name, node: Option<Node<'_>>) -> N
     let mut plan = NamePlan::default();
     ctx.classes.count_name(&facts, &mut plan.counts);
     plan.has_dhcid = facts.set(RrType::DHCID).is_some();
-    plan.has_foreign_ptr = facts.set(RrType::PTR).is_some() && facts.own_of(RrType::PTR).next().is_none();
+    plan.ptr_is_ours = facts.set(RrType::PTR).map(|_| facts.own_of(RrType::PTR).next().is_some());
     let claims = ctx.claims.sets.get(name);
     if claims.is_none() && facts.own.is_empty() {
         return plan;

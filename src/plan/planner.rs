@@ -54,8 +54,8 @@ pub struct Planner {
     /// names ever share one, a count is off until the next full plan, and nothing else.
     counted: FastMap<u64, Tally>,
     total: [usize; CLASSES.len()],
-    /// PTR sets that are not ours: whose they are depends on their targets, too.
-    foreign_ptrs: usize,
+    /// Names whose PTR set makes what is planned for them hang on its targets.
+    hanging_ptrs: usize,
     /// Names of claims that shape the tree: DNAME, and NS below the apex.
     tops: BTreeSet<Name>,
 }
@@ -69,8 +69,8 @@ const CLASSES: [&str; 7] = ["ours", "knotwork", "externalDns", "nix", "dhcp", "i
 type Tally = [u8; CLASSES.len() + 1];
 /// The name holds a DHCID.
 const HAS_DHCID: u8 = 1;
-/// The name holds a PTR set that is not ours.
-const HAS_FOREIGN_PTR: u8 = 2;
+/// What is planned for the name hangs on the target of its PTR set.
+const HANGS_ON_TARGET: u8 = 2;
 
 /// Plans a whole zone.
 pub fn plan_zone(rules: &ZoneRules, claims: &Claims, view: &View, options: &PlanOptions<'_>) -> Plan {
@@ -88,7 +88,7 @@ impl Planner {
             named: BTreeMap::new(),
             counted: FastMap::default(),
             total: [0; CLASSES.len()],
-            foreign_ptrs: 0,
+            hanging_ptrs: 0,
             tops: BTreeSet::new(),
         }
     }
@@ -109,7 +109,7 @@ impl Planner {
         self.named.clear();
         self.counted.clear();
         self.total = [0; CLASSES.len()];
-        self.foreign_ptrs = 0;
+        self.hanging_ptrs = 0;
         self.tops = claims.sets.keys().filter(|name| is_top(&self.rules, claims, name)).cloned().collect();
         // Borrowed by the context while results are stored.
         let (rules, signs) = (self.rules.clone(), std::mem::take(&mut self.signs));
@@ -168,7 +168,7 @@ impl Planner {
         }
         let mut targets: FastSet<Name> = dirty.targets.iter().cloned().collect();
         self.plan_names(claims, view, options, todo, &mut targets);
-        if !targets.is_empty() && self.foreign_ptrs > 0 {
+        if !targets.is_empty() && self.hanging_ptrs > 0 {
             // Who points at a name is written nowhere; a walk over the zone is the price of a lease that comes or goes,
             // where there are such PTRs at all.
             let points = |node: &Node<'_>| {
@@ -225,15 +225,15 @@ impl Planner {
         let key = self.counted.hasher().hash_one(&name);
         let mut tally = tally(&std::mem::take(&mut plan.counts));
         tally[CLASSES.len()] =
-            if plan.has_dhcid { HAS_DHCID } else { 0 } | if plan.has_foreign_ptr { HAS_FOREIGN_PTR } else { 0 };
+            if plan.has_dhcid { HAS_DHCID } else { 0 } | if plan.hangs_on_target() { HANGS_ON_TARGET } else { 0 };
         let old = if tally == Tally::default() { self.counted.remove(&key) } else { self.counted.insert(key, tally) };
         let old = old.unwrap_or_default();
         for (total, (new, old)) in self.total.iter_mut().zip(tally.iter().zip(old)) {
             *total = *total + usize::from(*new) - usize::from(old);
         }
         let (new, old) = (tally[CLASSES.len()], old[CLASSES.len()]);
-        let ptrs = |flags: u8| usize::from(flags & HAS_FOREIGN_PTR != 0);
-        self.foreign_ptrs = self.foreign_ptrs + ptrs(new) - ptrs(old);
+        let hangs = |flags: u8| usize::from(flags & HANGS_ON_TARGET != 0);
+        self.hanging_ptrs = self.hanging_ptrs + hangs(new) - hangs(old);
         if plan.is_quiet() {
             self.named.remove(&name);
         } else {

@@ -244,6 +244,21 @@ fn a_ptr_is_planned_again_when_a_dhcid_comes_to_its_target() {
     assert_eq!(state(&world, target()), free);
 }
 
+/// The same of a PTR of ours that is about to go, the only one in the zone: it is only released then.
+#[test]
+fn a_ptr_that_goes_is_planned_again_when_a_dhcid_comes_to_its_target() {
+    let mut world = World::new().claim("p", "p PTR lease").settle().state("p", Some(ObjectState::Deleting));
+    let options = PlanOptions::default();
+    let mut planner = Planner::new(world.rules.clone());
+    planner.full(&world.claims, &world.view, &options);
+    assert_eq!(lines(&planner.plan(&world.claims, &world.view, &options)), ["delete p PTR"]);
+    world.put("lease DHCID x");
+    let dirty = Dirty { zone: vec![full("lease")], ..Dirty::default() };
+    planner.replan(&world.claims, &world.view, &dirty, &options);
+    assert_eq!(lines(&planner.plan(&world.claims, &world.view, &options)), lines(&world.plan()));
+    assert_eq!(lines(&world.plan()), ["release p PTR"]);
+}
+
 /// Whoever forgot to configure the affix keeps his names all the same, and is told the line.
 #[test]
 fn an_affix_that_is_not_configured_is_told_and_what_it_can_only_mean_is_left_alone() {
