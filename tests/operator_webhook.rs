@@ -113,6 +113,12 @@ fn the_leaders_pod_carries_the_label() {
     first.wait_leading();
     let second = start("kw-b");
     world.until("only the leader to carry it", |world| labelled(world) == "kw-a");
+    // The Service of the document has that label for its selector, and the server takes it.
+    let text = include_str!("../docs/external-dns.md");
+    let service = text.split_once("```yaml object\n").unwrap().1.split_once("```").unwrap().0;
+    assert!(service.contains("dns.knotwork.dev/leader: \"true\""), "{service}");
+    world.cluster.must(&["create", "namespace", "knotwork"]);
+    world.cluster.must_apply(service);
     drop(first);
     second.wait_leading();
     world.until("the next one to carry it", |world| labelled(world).contains("kw-b"));
