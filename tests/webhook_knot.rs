@@ -263,3 +263,61 @@ fn the_old_form_of_ownership_goes_with_its_last_set() {
     assert_eq!(rig.dig("edns-www.internal", "TXT"), [""; 0]);
     assert_eq!(rig.dig("edns-a-www.internal", "TXT"), [""; 0]);
 }
+
+/// A request is believed in nothing: not that the TXT of one set speaks of another, nor that one may stand where it would speak
+/// of what comes there tomorrow, nor that marks of ownership are data.
+#[test]
+fn nobodys_set_is_had_by_a_borrowed_or_planted_mark() {
+    let Some(mut rig) = Rig::start() else { return };
+    let own = json!({"create": [record("own.internal", "A", &["10.0.0.1"]), mark("own.internal", "A")]});
+    assert_eq!(rig.apply(&own).0, 204);
+    rig.nsupdate("internal", &["add person.internal 300 A 10.9.0.1"]);
+    let speaking = |at: &str, of: &str| {
+        let mut mark = mark(of, "A");
+        mark["dnsName"] = json!(at);
+        mark
+    };
+    let refused = |rig: &Rig, changes: Value| {
+        let (status, words) = rig.apply(&changes);
+        assert!(status == 500 && words.contains("Reserved"), "{status} {words}");
+        assert_eq!(rig.dig("person.internal", "A"), ["10.9.0.1"]);
+        assert_eq!(rig.dig("edns-a-own.internal", "TXT"), [OWN]);
+    };
+    let person = || record("person.internal", "A", &["10.9.0.1"]);
+    refused(&rig, json!({"delete": [person(), speaking("edns-a-own.internal", "person.internal")]}));
+    for at in ["edns-a-person.internal", "a-person.internal", "other.internal"] {
+        refused(&rig, json!({"create": [record("ev.internal", "A", &["10.6.6.6"]), speaking(at, "ev.internal")]}));
+        assert!(rig.dig(at, "TXT").is_empty() && rig.dig("ev.internal", "A").is_empty(), "{at}");
+    }
+    for name in ["_knotwork.person.internal", "_edns-a.person.internal", "home._knotwork.internal"] {
+        refused(&rig, json!({"create": [record(name, "CNAME", &["lb.example.net"])]}));
+    }
+    // Whoever lets unmarked sets be taken over means those that are wished.
+    rig.serve(&["--adopt-unmarked"]);
+    let (status, words) = rig.apply(&json!({"delete": [person()]}));
+    assert!(status == 500 && words.contains("Unmarked"), "{status} {words}");
+    assert_eq!(rig.dig("person.internal", "A"), ["10.9.0.1"]);
+}
+
+/// The command that is advised where another instance holds the fence of the webhook gives it to this one.
+#[test]
+fn another_instance_is_told_with_the_command_that_helps() {
+    let Some(mut rig) = Rig::start() else { return };
+    let create = |name: &str| json!({"create": [record(name, "A", &["10.0.0.1"]), mark(name, "A")]});
+    assert_eq!(rig.apply(&create("a.internal")).0, 204);
+    let path = rig.dir.path().join("knotwork.yaml");
+    let config = std::fs::read_to_string(&path).unwrap().replace("instance: here", "instance: there");
+    std::fs::write(&path, config).unwrap();
+    rig.serve(&[]);
+    let (status, words) = rig.apply(&create("b.internal"));
+    let command = "knotwork zone takeover internal --owner me-edns --from here";
+    assert!(status == 503 && words.contains(command), "{status} {words}");
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_knotwork"))
+        .args(command.split(' ').skip(1))
+        .arg("-c")
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    wait::until("it to write again", || (rig.apply(&create("b.internal")).0 == 204).then_some(()));
+}

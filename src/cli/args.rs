@@ -155,7 +155,9 @@ pub enum ZoneCommand {
         zone: String,
     },
     /// Make this installation the holder of the zone for its owner id
-    #[command(override_usage = "knotwork zone takeover [OPTIONS] <ZONE> [--from <INSTANCE>] [--to <INSTANCE>]")]
+    #[command(
+        override_usage = "knotwork zone takeover [OPTIONS] <ZONE> [--from <INSTANCE>] [--to <INSTANCE>] [--owner <ID>]"
+    )]
     Takeover {
         /// The zone
         zone: String,
@@ -165,6 +167,9 @@ pub enum ZoneCommand {
         /// The instance that shall hold it, where that is not this configuration's own: a cluster's, as its operator says it
         #[arg(long, value_name = "INSTANCE")]
         to: Option<String>,
+        /// The owner id whose fence it is, where that is not this configuration's own: the webhook's, as it says it
+        #[arg(long, value_name = "ID")]
+        owner: Option<String>,
     },
 }
 

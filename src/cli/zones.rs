@@ -42,8 +42,20 @@ pub async fn zone(args: &Zone, config: Option<PathBuf>, printer: &mut Printer) -
             let Some((seat, _)) = one(&config, zone, printer).await else { return Exit::Error };
             export(&seat, printer)
         }
-        ZoneCommand::Takeover { zone, from, to } => {
+        ZoneCommand::Takeover { zone, from, to, owner } => {
             let mut config = config;
+            if let Some(owner) = owner {
+                let webhook = config.webhook.as_ref();
+                let known: Vec<String> =
+                    webhook.map(|own| vec![own.marker_owner(), own.ptr_owner()]).unwrap_or_default();
+                if *owner != config.owner && !known.contains(owner) {
+                    let known = [vec![config.owner.clone()], known].concat().join(", ");
+                    printer.error(&format!("--owner {owner}: this configuration writes as {known}"));
+                    return Exit::Error;
+                }
+                let zones = config.servers.iter_mut().flat_map(|server| &mut server.zones);
+                zones.for_each(|zone| zone.rules.owner.clone_from(owner));
+            }
             if let Some(Err(wrong)) = to.as_ref().map(|to| config.hold_as(to)) {
                 printer.error(&format!("--to {wrong}"));
                 return Exit::Error;

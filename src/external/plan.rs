@@ -98,8 +98,21 @@ impl Desk<'_> {
             .map(|mark| (mark.wanted.clone(), mark.rtype.is_some()))
             .collect();
         let World { rules, view, owners, .. } = self.world;
+        if alias::is_node(self.name()) || self.name().labels().any(|label| label == rules.label.as_bytes()) {
+            return Err(Denied::of("Reserved", "marks of ownership are kept there, and nothing else may stand there"));
+        }
+        if let Some(pair) = pairs.iter().find(|pair| self.is_forged(pair)) {
+            let words = format!(
+                "an ownership TXT at {} does not speak of {}: is externalDns, with the --txt-prefix or --txt-suffix, missing or wrong at the zone?",
+                pair.wanted.to_relaxed(),
+                self.name().to_relaxed()
+            );
+            return Err(Denied::of("Reserved", words));
+        }
+        // What was never wished is not taken over by being not wished.
+        let adopts = self.world.adopt_unmarked && matches!(wish, SetWish::Be { .. });
         let found = match &old {
-            Some(_) => registry::may_write(rules, view, self.facts, rtype, owners, &paired, self.world.adopt_unmarked)?,
+            Some(_) => registry::may_write(rules, view, self.facts, rtype, owners, &paired, adopts)?,
             None => registry::may_create(rules, view, self.facts, rtype, owners, &paired)?,
         };
         let (new, marks) = match wish {
@@ -123,6 +136,13 @@ impl Desk<'_> {
             }
         };
         self.change(rtype, old, new, &found, marks)
+    }
+
+    /// Whether a request has an ownership TXT of this name stand where it speaks of another.
+    fn is_forged(&self, pair: &MarkWish) -> bool {
+        let rules = self.world.rules;
+        pair.wanted.is_at_or_below(&rules.zone)
+            && !registry::can_speak(rules, self.world.view, &pair.wanted, self.name())
     }
 
     /// The set as data: of a TXT set the values that are no ownership TXTs.

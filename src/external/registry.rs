@@ -49,6 +49,19 @@ impl Registration {
 /// A place that a request pairs with a set, and whether its name has the set's type in it.
 pub type Pair = (Name, bool);
 
+/// Whether an ownership TXT at a place can speak of a name. The request's word is not enough: the TXT of one set would give
+/// power over another, and one that is planted today over whatever comes to its place tomorrow.
+pub fn can_speak(rules: &ZoneRules, view: &View, at: &Name, owned: &Name) -> bool {
+    let covered = external_dns::covered(&rules.external_dns, at);
+    if covered.iter().any(|covered| covered.name == *owned) {
+        return true;
+    }
+    // Under an affix that nobody configured it may, where it speaks of nothing else that is there.
+    let only_it = |name: &Name, _: Option<RrType>| name == owned;
+    !covered.iter().any(|covered| view.in_use(&covered.name))
+        && external_dns::guesses(at, &rules.zone, &only_it).iter().any(|(_, covered)| covered.name == *owned)
+}
+
 /// All of them that speak of a set: at the places that the configured affixes give, the forms without an affix, our own alias,
 /// and `more`, places that a request pairs with the set.
 pub fn registrations(rules: &ZoneRules, view: &View, name: &Name, rtype: RrType, more: &[Pair]) -> Vec<Registration> {

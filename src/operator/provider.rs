@@ -33,6 +33,9 @@ pub struct Provider {
 /// The label of the pod whose webhook serves, for the selector of a Service.
 pub const LEADER: &str = "dns.knotwork.dev/leader";
 
+/// How often an event is tried, a second apart.
+const TRIES: u32 = 60;
+
 /// Between two tries to label the pod.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -73,8 +76,15 @@ impl Provider {
         }
         let herald = tokio::spawn(async move {
             while let Some((zone, refused)) = refused.recv().await {
-                if let Err(error) = report(&calls, &zone, &refused).await {
-                    tracing::warn!(zone = %zone, "no event could be made of a refusal: {error}");
+                // It is said once, so it is not lost to an API server that is away, or to an object that is only being made.
+                for left in (0..TRIES).rev() {
+                    match report(&calls, &zone, &refused).await {
+                        Ok(()) => break,
+                        Err(error) if left == 0 => {
+                            tracing::warn!(zone = %zone, "no event could be made of a refusal: {error}");
+                        }
+                        Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+                    }
                 }
             }
         });

@@ -142,7 +142,7 @@ impl Desk {
             if let Err(error) = &looked
                 && said != word
             {
-                tracing::warn!(zone = %self.engine.zone(), reason = error.reason(), "{error}");
+                tracing::warn!(zone = %self.engine.zone(), reason = error.reason(), "{}", words_of(error, &self.rules.owner));
             }
             said = word;
         }
@@ -219,7 +219,7 @@ impl Desk {
             let planned = match planned {
                 Ok(planned) => planned,
                 Err(error) => {
-                    answer.stopped = Some((error.reason(), error.to_string()));
+                    answer.stopped = Some((error.reason(), words_of(&error, &self.rules.owner)));
                     return answer;
                 }
             };
@@ -272,8 +272,22 @@ impl Desk {
                 }),
             }
         }
-        answer.stopped = report.stopped.as_ref().map(|error| (error.reason(), error.to_string()));
+        answer.stopped = report.stopped.as_ref().map(|error| (error.reason(), words_of(error, &self.rules.owner)));
         !races || answer.stopped.is_some()
+    }
+}
+
+/// An error in words, in which a command that is advised is about the fence of the worker that says so.
+pub fn words_of(error: &EngineError, owner: &str) -> String {
+    let zone = |zone: &Name| format!("knotwork zone takeover {}", zone.to_relaxed());
+    let text = error.to_string();
+    match error {
+        EngineError::OtherInstance { zone: of, .. }
+        | EngineError::FenceLost { zone: of, .. }
+        | EngineError::FenceUnreadable { zone: of, .. } => {
+            text.replace(&zone(of), &format!("{} --owner {owner}", zone(of)))
+        }
+        _ => text,
     }
 }
 

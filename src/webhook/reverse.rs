@@ -62,7 +62,8 @@ pub async fn run(
 ) {
     let mut seats: BTreeMap<Name, Seat> = BTreeMap::new();
     let mut before: Option<Vec<Option<Arc<Vec<Forward>>>>> = None;
-    let mut said = Said::default();
+    let owner = places.values().next().map(|place| place.rules.owner.clone()).unwrap_or_default();
+    let mut said = Said { owner, ..Said::default() };
     // What was ever seen of markers and wishes: what is in the zones already may not be in the desks' views yet.
     let mut ever: FastSet<ObjectId> = FastSet::default();
     loop {
@@ -178,6 +179,8 @@ pub struct Ptrs {
 /// What was said and is still so.
 #[derive(Default)]
 struct Said {
+    /// The owner id under which PTRs are written.
+    owner: String,
     without: BTreeSet<(Name, IpAddr)>,
     zones: BTreeMap<Name, BTreeSet<String>>,
 }
@@ -194,7 +197,10 @@ impl Said {
     fn status(&mut self, zone: &Name, status: &ZoneStatus) -> Ptrs {
         let mut now = BTreeSet::new();
         if let Some(error) = &status.error {
-            now.insert(format!("PTRs: {} ({})", error.message, error.reason));
+            // The command that is advised is about the fence of the PTRs.
+            let command = format!("knotwork zone takeover {}", zone.to_relaxed());
+            let message = error.message.replace(&command, &format!("{command} --owner {}", self.owner));
+            now.insert(format!("PTRs: {message} ({})", error.reason));
         }
         for failed in &status.failed {
             now.insert(format!("PTR {}: {} ({})", failed.name.to_relaxed(), failed.message, failed.reason));
