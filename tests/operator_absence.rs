@@ -95,9 +95,12 @@ fn a_crd_that_is_deleted_takes_no_record_with_it() {
     assert_eq!(world.dig("a.internal", "A"), ["10.0.0.1"]);
     assert_eq!(world.dig("1.0.0.10.in-addr.arpa", "PTR"), ["a.internal."]);
     assert!(operator.alive() && operator.log().contains("the CRD itself is being deleted"), "{}", operator.log());
+    world.until("the order to be seen", |world| {
+        world.zone("internal", "{.status.observedGeneration}") == world.zone("internal", "{.metadata.generation}")
+    });
+    assert_eq!(world.zone("internal", "{.spec.orphansHash}"), "0123456789abcdef", "the order waits meanwhile");
     // It comes back, and so do its objects: they take their sets back.
     world.cluster.install_crds();
-    assert_eq!(world.zone("internal", "{.spec.orphansHash}"), "0123456789abcdef", "the order waits meanwhile");
     world.apply_ready("a", "{name: a.internal, a: [10.0.0.1], reverse: true}");
     world.until("no orphans are left", |world| world.zone("internal", "{.status.orphans}") == "0");
     world.until("the order to be refused", |world| {
