@@ -26,7 +26,6 @@ pub struct Provider {
     refused: Option<mpsc::Receiver<(Name, Refused)>>,
     tell: Tell,
     serving: Option<JoinHandle<Result<(), webhook::Stopped>>>,
-    leads: watch::Sender<bool>,
     _heralds: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -56,14 +55,7 @@ impl Provider {
             stop.cancel();
             served
         });
-        Provider {
-            terms,
-            refused: Some(refused),
-            tell,
-            serving: Some(serving),
-            leads: watch::channel(false).0,
-            _heralds: Vec::new(),
-        }
+        Provider { terms, refused: Some(refused), tell, serving: Some(serving), _heralds: Vec::new() }
     }
 
     /// From here on refusals become events at the objects of their zones, and `pod`, ours in that namespace, is labelled while
@@ -71,7 +63,7 @@ impl Provider {
     pub fn report_to(&mut self, calls: Calls, pod: Option<(String, String)>) {
         let Some(mut refused) = self.refused.take() else { return };
         if let Some(pod) = pod {
-            let labelled = tokio::spawn(label(calls.clone(), pod, self.leads.subscribe()));
+            let labelled = tokio::spawn(label(calls.clone(), pod, self.terms.subscribe()));
             self._heralds.push(AbortOnDropHandle::new(labelled));
         }
         let herald = tokio::spawn(async move {
@@ -108,13 +100,11 @@ impl Provider {
         let may_write = Arc::new(move |zone: &Name| lead.holds() && board.may_write(zone));
         let tell = Some(Arc::clone(&self.tell));
         self.terms.send_replace(Some(Term { config, webhook, may_write: Some(may_write), tell }));
-        self.leads.send_if_modified(|leads| !std::mem::replace(leads, true));
     }
 
     /// Another one leads, or nobody.
     pub fn rest(&self) {
         self.terms.send_if_modified(|term| term.take().is_some());
-        self.leads.send_if_modified(|leads| std::mem::replace(leads, false));
     }
 
     /// Why it ended, if it did by itself.
@@ -129,22 +119,27 @@ impl Provider {
     }
 }
 
-/// Keeps the label of our pod as it should be; one that a process before us left is taken off.
-async fn label(calls: Calls, (namespace, pod): (String, String), mut leads: watch::Receiver<bool>) {
-    let mut said = false;
+/// Keeps the label of our pod as it should be: it is there while there is a term. One that a process before us left is taken
+/// off.
+async fn label(calls: Calls, (namespace, pod): (String, String), mut terms: watch::Receiver<Option<Term>>) {
+    let (mut said, mut is_labelled) = (false, None);
     loop {
-        let value = leads.borrow_and_update().then_some("true");
-        let set = calls.label(Resource::Pod, (&namespace, &pod), LEADER, value).await;
-        if let Err(error) = &set
-            && !std::mem::replace(&mut said, true)
-        {
-            tracing::warn!(
-                "the label {LEADER} of the pod {namespace}/{pod} cannot be set, by which a Service finds the replica that serves ExternalDNS (config/rbac/webhook.yaml gives the right): {error}"
-            );
+        let leads = terms.borrow_and_update().is_some();
+        if is_labelled != Some(leads) {
+            match calls.label(Resource::Pod, (&namespace, &pod), LEADER, leads.then_some("true")).await {
+                Ok(_) => is_labelled = Some(leads),
+                Err(error) if !said => {
+                    said = true;
+                    tracing::warn!(
+                        "the label {LEADER} of the pod {namespace}/{pod} cannot be set, by which a Service finds the replica that serves ExternalDNS (config/rbac/webhook.yaml gives the right): {error}"
+                    );
+                }
+                Err(_) => {}
+            }
         }
         tokio::select! {
-            changed = leads.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(AGAIN), if set.is_err() => {}
+            changed = terms.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(AGAIN), if is_labelled != Some(leads) => {}
         }
     }
 }
