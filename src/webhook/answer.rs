@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::external::Refused;
+use crate::model::Name;
 use crate::plan::Held;
 
 /// What one zone's part of a request came to.
@@ -22,4 +23,11 @@ pub struct Answer {
     pub rcodes: BTreeMap<u16, u64>,
     /// What stopped it: word and sentence.
     pub stopped: Option<(&'static str, String)>,
+}
+
+/// An engine's words, in which a command that they advise is about the fence of this owner id: without it, it would be about
+/// that of the configuration.
+pub fn for_fence_of(owner: &str, zone: &Name, words: &str) -> String {
+    let command = format!("knotwork zone takeover {}", zone.to_relaxed());
+    words.replace(&command, &format!("{command} --owner {owner}"))
 }

@@ -70,18 +70,14 @@ pub struct Api {
 /// Hears what is newly refused, and in which zone, where one is meant.
 pub type Tell = Arc<dyn Fn(Option<&Name>, &Refused) + Send + Sync>;
 
-/// What was said of refusals, by operation, and is still so.
-#[derive(Default)]
-pub struct Said {
-    adjust: BTreeSet<(String, String, &'static str)>,
-    apply: BTreeSet<(String, String, &'static str)>,
-}
+/// What was said of refusals, by operation, and is still so: name, type and reason.
+pub type Said = BTreeMap<&'static str, BTreeSet<(String, String, &'static str)>>;
 
 impl Api {
     /// Says what is refused and was not said before; counts all.
     fn say(&self, operation: &'static str, refused: &[Refused]) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = if operation == "adjust" { &mut said.adjust } else { &mut said.apply };
+        let before = said.entry(operation).or_default();
         let mut now = BTreeSet::new();
         for one in refused {
             let key = (one.name.clone(), one.rtype.clone(), one.reason);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
+use super::answer::{Answer, for_fence_of};
 use super::state::State;
 use crate::external::Refused;
 use crate::external::catalogue::Catalogue;
@@ -142,7 +142,7 @@ impl Desk {
             if let Err(error) = &looked
                 && said != word
             {
-                tracing::warn!(zone = %self.engine.zone(), reason = error.reason(), "{}", words_of(error, &self.rules.owner));
+                tracing::warn!(zone = %self.engine.zone(), reason = error.reason(), "{}", self.words(error));
             }
             said = word;
         }
@@ -200,6 +200,11 @@ impl Desk {
         Ok(shown)
     }
 
+    /// An error for people.
+    fn words(&self, error: &EngineError) -> String {
+        for_fence_of(&self.rules.owner, &self.rules.zone, &error.to_string())
+    }
+
     /// Makes a wish so. A race that is lost is tried once more, on the zone as it is then.
     async fn make(&mut self, wish: &ZoneWish) -> Answer {
         let mut answer = Answer::default();
@@ -219,7 +224,7 @@ impl Desk {
             let planned = match planned {
                 Ok(planned) => planned,
                 Err(error) => {
-                    answer.stopped = Some((error.reason(), words_of(&error, &self.rules.owner)));
+                    answer.stopped = Some((error.reason(), self.words(&error)));
                     return answer;
                 }
             };
@@ -272,22 +277,8 @@ impl Desk {
                 }),
             }
         }
-        answer.stopped = report.stopped.as_ref().map(|error| (error.reason(), words_of(error, &self.rules.owner)));
+        answer.stopped = report.stopped.as_ref().map(|error| (error.reason(), self.words(error)));
         !races || answer.stopped.is_some()
-    }
-}
-
-/// An error in words, in which a command that is advised is about the fence of the worker that says so.
-pub fn words_of(error: &EngineError, owner: &str) -> String {
-    let zone = |zone: &Name| format!("knotwork zone takeover {}", zone.to_relaxed());
-    let text = error.to_string();
-    match error {
-        EngineError::OtherInstance { zone: of, .. }
-        | EngineError::FenceLost { zone: of, .. }
-        | EngineError::FenceUnreadable { zone: of, .. } => {
-            text.replace(&zone(of), &format!("{} --owner {owner}", zone(of)))
-        }
-        _ => text,
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::answer::for_fence_of;
 use super::desk::{Known, Shown};
 use super::numbers::Numbers;
 use crate::external::ptr::{self, Forward};
@@ -197,10 +198,7 @@ impl Said {
     fn status(&mut self, zone: &Name, status: &ZoneStatus) -> Ptrs {
         let mut now = BTreeSet::new();
         if let Some(error) = &status.error {
-            // The command that is advised is about the fence of the PTRs.
-            let command = format!("knotwork zone takeover {}", zone.to_relaxed());
-            let message = error.message.replace(&command, &format!("{command} --owner {}", self.owner));
-            now.insert(format!("PTRs: {message} ({})", error.reason));
+            now.insert(format!("PTRs: {} ({})", for_fence_of(&self.owner, zone, &error.message), error.reason));
         }
         for failed in &status.failed {
             now.insert(format!("PTR {}: {} ({})", failed.name.to_relaxed(), failed.message, failed.reason));
