@@ -121,10 +121,7 @@ impl<'a> List<'a> {
         if alias::is_node(&name) {
             return;
         }
-        // The zone's own name servers are nobody's to own, and where NS is among the managed types a set without an owner keeps
-        // ExternalDNS from making any other at its name.
-        let is_shown = |rtype: RrType| is_shown(rtype) && !(rtype == RrType::NS && node.is_apex());
-        for set in node.sets().filter(|set| is_shown(set.rtype)) {
+        for set in node.sets().filter(|set| is_shown(node, set.rtype)) {
             let values: Vec<Rdata> = match set.rtype {
                 RrType::TXT => self.texts(&name, &set, give),
                 _ => set.values().map(Rdata::from).collect(),
@@ -206,9 +203,12 @@ impl<'a> List<'a> {
     }
 }
 
-/// What servers make themselves, and the mark of DHCP servers, are no records to ExternalDNS.
-fn is_shown(rtype: RrType) -> bool {
-    !(rtype.is_dnssec() || matches!(rtype, RrType::SOA | RrType::ZONEMD | RrType::DHCID))
+/// What servers make themselves, and the mark of DHCP servers, are no records to ExternalDNS. Nor are the zone's own name
+/// servers anybody's to own: where NS is among the managed types, a set without an owner keeps ExternalDNS from making any other
+/// at its name.
+fn is_shown(node: Node<'_>, rtype: RrType) -> bool {
+    let is_the_zones = rtype == RrType::NS && node.is_apex();
+    !(is_the_zones || rtype.is_dnssec() || matches!(rtype, RrType::SOA | RrType::ZONEMD | RrType::DHCID))
 }
 
 fn endpoint(name: &Name, rtype: RrType, ttl: u32, targets: Vec<String>) -> Endpoint {

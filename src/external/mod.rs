@@ -6,6 +6,7 @@ pub mod canonical;
 pub mod catalogue;
 pub mod endpoint;
 pub mod list;
+mod marks;
 pub mod plan;
 pub mod ptr;
 mod refused;
